@@ -1,0 +1,33 @@
+"""What a commit says to tell the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["FORGET", "NOTHING", "Action", "Answer"]
+
+Action = Literal["nothing", "issue", "extend", "forget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to tell the client about its session id.
+
+    - ``nothing``: the client has what it needs.
+    - ``issue``: a new id. Send it, with a life time of ``seconds``.
+    - ``extend``: the id that the client has lives for ``seconds`` from now. Send it again only if
+      the client was told a life time; otherwise it has what it needs.
+    - ``forget``: the session has ended. Have the client remove the id.
+    """
+
+    action: Action
+    session_id: str = ""
+    seconds: float = 0
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.action}>"
+
+
+NOTHING: Final = Answer("nothing")
+FORGET: Final = Answer("forget")

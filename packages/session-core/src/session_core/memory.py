@@ -1,0 +1,127 @@
+"""A store in this process's memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from .errors import ConfigurationError
+from .expiry import ExpiryQueue
+from .throttle import ThrottledLog
+
+__all__ = ["MemoryStore"]
+
+logger = logging.getLogger(__name__)
+
+_STEPS = 8
+"""How many due entries a write looks at: more than it adds, so that the store shrinks."""
+
+
+class _Entry:
+    """A stored record. The object itself is the version: every write makes a new one."""
+
+    __slots__ = ("expires", "record")
+
+    def __init__(self, record: bytes, expires: float) -> None:
+        self.record = record
+        self.expires = expires
+
+
+class MemoryStore:
+    """Keeps records in a dict, for one process with any number of threads.
+
+    ``max_entries`` bounds it (default: no bound). When it is full, a new record takes the place of
+    the one that expires first, and a warning says so, because that ends a live session. Expired
+    records are freed a few at a time by each write. ``clock`` returns seconds since the epoch.
+    """
+
+    def __init__(
+        self, *, max_entries: int | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        if max_entries is not None and max_entries < 1:
+            raise ConfigurationError("max_entries must be 1 or more, or None for no bound")
+        self._max_entries = max_entries
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._queue = ExpiryQueue()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._evicted = ThrottledLog(
+            logger,
+            f"MemoryStore is full (max_entries={max_entries}): "
+            "%d live sessions were dropped; raise max_entries",
+        )
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def load(self, key: str) -> tuple[bytes, _Entry] | None:
+        if os.getpid() != self._pid:
+            self._warn_of_fork()
+        entry = self._entries.get(key)
+        if entry is None or entry.expires <= self._clock():
+            return None
+        return entry.record, entry
+
+    def create(self, key: str, record: bytes, ttl: float) -> bool:
+        now = self._clock()
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.expires > now:
+                return False
+            if self._max_entries is not None and len(self._entries) >= self._max_entries:
+                self._make_room(now)
+            self._put(key, record, now, ttl)
+            return True
+
+    def replace(self, key: str, version: object, record: bytes, ttl: float) -> bool:
+        now = self._clock()
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry is not version or entry.expires <= now:
+                return False
+            self._put(key, record, now, ttl)
+            return True
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+            self._queue.discard(key)
+
+    def sweep(self) -> int:
+        with self._lock:
+            return self._free(self._clock(), 2 * len(self._entries) + 64)
+
+    def scan(self) -> Iterator[str]:
+        now = self._clock()
+        with self._lock:
+            keys = [key for key, entry in self._entries.items() if entry.expires > now]
+        return iter(keys)
+
+    def _put(self, key: str, record: bytes, now: float, ttl: float) -> None:
+        entry = _Entry(record, now + ttl)
+        self._entries[key] = entry
+        self._queue.schedule(key, entry.expires)
+        self._free(now, _STEPS)
+
+    def _free(self, now: float, steps: int) -> int:
+        expired = self._queue.pop_expired(now, steps)
+        for key in expired:
+            del self._entries[key]
+        return len(expired)
+
+    def _make_room(self, now: float) -> None:
+        if not self._free(now, _STEPS):
+            del self._entries[self._queue.pop_soonest()]
+            self._evicted.note()
+
+    def _warn_of_fork(self) -> None:
+        self._pid = os.getpid()
+        logger.warning(
+            "sessions in memory are used from a second process (%d): each process has its own, "
+            "so visitors lose theirs when another one answers; use a store that processes share",
+            self._pid,
+        )

@@ -1,0 +1,387 @@
+"""The commit protocol: which verbs, in which order, and what the client is told.
+
+O is the id that the client sent, N a new one, K(x) the store key of id x, v the version that was
+read. Three sentences carry it:
+
+1. Only ``create`` under a fresh random id makes a key exist. Every other change is ``replace``
+   with the version that was read.
+2. An id ends by one ``replace``, record by dead record, never by ``delete``.
+3. A response carries a cookie only for an id that its own last verb left alive, or for a logout.
+
+==========================  =============================  ========================  ===========
+operation                   verbs                          when refused              client
+==========================  =============================  ========================  ===========
+nothing changed             none                                                     nothing
+first write, *new*          create(N)                      draw another id           issue N
+write, *live*               replace(O, v, merged)          load(O): a record: merge  extend O
+                                                           again; none or dead:
+                                                           *gone*
+rolling, on a read          replace(O, v, same data)       nothing                   extend O
+atomic                      replace(O, v, f(merged))       as a write, f once more   extend O
+renew, login                create(N, merged), then        delete(N), load(O): a     issue N
+                            replace(O, v, renewed → K(N))  record: again, with
+                                                           another N; none or dead:
+                                                           *gone*, or for a login
+                                                           create(N) with what this
+                                                           request set
+logout, at the call         replace(O, v, ended)           a record: again;          forget
+                                                           renewed: end the
+                                                           successor; else done
+*gone*                      none, event "write dropped"                              nothing
+time bound over             none left behind               ConflictTimeout           nothing
+==========================  =============================  ========================  ===========
+
+When a verb raises `StoreUnavailable`, none is repeated, with one exception: after an unknown
+second step of a renewal one load(O) tells whether the dead record is there and is ours.
+
+Merging works on the freshly loaded record. Its envelope stays, except for what this request
+changed. A ``clear`` adds one to the epoch, and a commit that was opened in an older epoch is
+dropped, unless it clears too or is a login.
+
+A dead record lives for `DEAD_SECONDS`. Nothing depends on it but comfort: it keeps a late request
+with the old id from starting a new session whose cookie would throw the user out.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace as evolve
+from typing import TYPE_CHECKING, Any, Final
+
+from .answer import FORGET, NOTHING, Action, Answer
+from .errors import ConflictTimeout, RecordTooLarge, StoreUnavailable
+from .ids import new_session_id, store_key
+from .merge import Delta, Snapshot, encode_lines, find_delta, merge, whole
+from .record import DamagedRecord, Dead, Lines, Record, read_record
+from .session import DeletedSession, Session
+
+if TYPE_CHECKING:
+    from .manager import SessionManager
+
+__all__ = ["changed", "end", "look", "write"]
+
+DEAD_SECONDS: Final = 60
+"""How long an ended id is remembered."""
+
+Change = Callable[[dict[Any, Any]], Any]
+
+
+class _Backoff:
+    """Waits that grow, with jitter, until the time bound of one commit."""
+
+    def __init__(self, bound: float) -> None:
+        self._deadline = time.monotonic() + bound
+        self._step = 0.0005
+
+    def pause(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise ConflictTimeout(
+                "other requests kept changing the session until the time bound; "
+                "nothing of this one was stored"
+            )
+        time.sleep(random.uniform(0, self._step))  # noqa: S311 -- no secret
+        self._step = min(self._step * 2, 0.05)
+
+
+def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any]:
+    """Load what lives or lies dead under ``key``, and its version if there is any record."""
+    found = manager.store.load(key)
+    if found is None:
+        return None, None
+    data, version = found
+    try:
+        record = read_record(data)
+        if isinstance(record, Dead):
+            return record, version
+        snapshot = Snapshot(record, version, record.values())
+    except DamagedRecord as damage:
+        manager.events.send("damaged", key, str(damage))
+        return None, version
+    now = manager.clock()
+    if record.expires(manager.absolute_timeout) <= now:
+        clock = "idle" if record.saved + record.idle <= now else "absolute"
+        manager.events.send("expired", key, f"{clock} timeout")
+        return None, version
+    return snapshot, version
+
+
+def changed(session: Session) -> bool:
+    """Whether the session holds something that is not written."""
+    base = session._snapshot
+    if base is None:
+        return bool(session) and session._status == "new"
+    if session._status == "gone":
+        return False
+    return bool(find_delta(session, base, session._assigned, session._cleared))
+
+
+def write(
+    manager: SessionManager, session: Session, *, force: bool = False, change: Change | None = None
+) -> Any:
+    """Store what the session has changed, as the table says; return what ``change`` returned."""
+    base = session._snapshot
+    if session._status == "live" and base is not None:
+        return _update(manager, session, base, force, change)
+    if session._status == "unsaved":
+        return _drop(manager, session, change, "the store was unavailable")
+    if session._status == "gone" and session._login is None:
+        return _drop(manager, session, change, "the session had ended")
+    own = encode_lines(session)
+    lines = own
+    if base is not None:  # it went during this request: what was loaded is no longer ours
+        lines = find_delta(session, base, session._assigned, session._cleared).only_set()
+    if not (lines or force or change or session._login):
+        session.session_modified = False
+        return None
+    return _create(manager, session, own, lines, change, force=force)
+
+
+def _create(
+    manager: SessionManager,
+    session: Session,
+    own: Lines,
+    lines: Lines,
+    change: Change | None,
+    *,
+    force: bool = False,
+) -> Any:
+    """Store ``lines`` under a fresh id; ``own`` are those of all that the session holds."""
+    now = manager.clock()
+    owner, created = session._login or (None, now)
+    record = Record(created, now, session._idle or manager.idle_timeout, owner)
+    record.put_lines(lines)
+    result = None
+    if change is not None:
+        result, lines = _apply(change, record)
+        if not (lines or force or session._login):
+            dict.clear(session)
+            session.session_modified = False
+            return result
+    data, ttl = _sealed(manager, record, now)
+    backoff = _Backoff(manager.wait)
+    while True:
+        session_id = manager.id_of(session)
+        if manager.store.create(store_key(session_id), data, ttl):
+            break
+        session._candidate = new_session_id()
+        backoff.pause()
+    _wrote(manager, session, session_id, record, own, lines, show=own is not lines)
+    return result
+
+
+def _update(
+    manager: SessionManager, session: Session, base: Snapshot, force: bool, change: Change | None
+) -> Any:
+    """Store the changes of a session that was live when it was opened."""
+    delta = find_delta(session, base, session._assigned, session._cleared)
+    wanted = force or change or session.session_modified or session._idle or delta
+    if not wanted and session._candidate is None:
+        return _roll(manager, session, base)
+    own = whole(session, base, delta)
+    key = store_key(session._id or "")
+    fresh: Snapshot | Dead | None = base
+    version = base.version
+    known = not base.written
+    result = None
+    backoff = _Backoff(manager.wait)
+    while True:
+        if not known:
+            fresh, version = look(manager, key)
+        if not isinstance(fresh, Snapshot):
+            session._dead = fresh
+            return _lost(manager, session, own, delta, change)
+        outdated = fresh.record.epoch > base.record.epoch and not delta.cleared
+        if outdated and session._login is None:
+            return _drop(manager, session, change, "the session was cleared meanwhile")
+        if outdated:
+            lines = {**fresh.lines, **delta.only_set()}
+        elif base.complete and fresh.record.body == base.record.body:
+            lines = own
+        else:
+            lines = merge(fresh.lines, delta)
+        now = manager.clock()
+        record = _next_record(session, fresh.record, delta, now)
+        record.put_lines(lines)
+        if change is not None:
+            result, lines = _apply(change, record)
+        data, ttl = _sealed(manager, record, now)
+        target = session._candidate or session._id or ""
+        if session._candidate is None:
+            done = manager.store.replace(key, version, data, ttl)
+        else:
+            done = manager.store.create(store_key(target), data, ttl)
+            done = done and _bury(manager, key, version, store_key(target), now)
+        if done:
+            show = change is not None or outdated
+            _wrote(manager, session, target, record, own, lines, show=show)
+            return result
+        manager.events.send("conflict", key)
+        if session._candidate is not None:
+            session._candidate = new_session_id()
+        backoff.pause()
+        known = False
+
+
+def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> Record:
+    """Return the envelope to write: the stored one, with what this request changed of it."""
+    record = evolve(fresh, saved=now, idle=session._idle or fresh.idle)
+    if delta.cleared:
+        record.epoch += 1
+    if session._login is not None:
+        record.owner, record.created = session._login
+    return record
+
+
+def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: float) -> bool:
+    """End the old id in favour of ``successor``; if it has changed, remove that and say False."""
+    dead = Dead("renewed", now, successor).to_bytes()
+    try:
+        if manager.store.replace(key, version, dead, DEAD_SECONDS):
+            return True
+    except StoreUnavailable:
+        found, _ = look(manager, key)
+        if isinstance(found, Dead) and found.next == successor:
+            return True
+        raise
+    manager.store.delete(successor)
+    return False
+
+
+def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
+    """Extend a session that was only read, at most once per tenth of its idle timeout."""
+    now = manager.clock()
+    if not manager.rolling or base.written or now - base.record.saved < base.record.idle / 10:
+        return
+    record = evolve(base.record, saved=now)
+    data, ttl = _sealed(manager, record, now)
+    session_id = session._id or ""
+    if manager.store.replace(store_key(session_id), base.version, data, ttl):
+        session._snapshot = evolve(base, record=record, written=True)
+        session._answer = Answer("extend", session_id, ttl)
+
+
+def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
+    """Call ``change`` with a copy of the data and put what it made of it into the record."""
+    values = record.values()
+    result = change(values)
+    lines = encode_lines(values)
+    record.put_lines(lines)
+    return result, lines
+
+
+def _sealed(manager: SessionManager, record: Record, now: float) -> tuple[bytes, float]:
+    """Return the bytes to store and for how long."""
+    data = record.to_bytes()
+    if len(data) > manager.max_bytes // 2:
+        if len(data) > manager.max_bytes:
+            raise RecordTooLarge(
+                f"the session takes {len(data)} bytes and max_bytes is {manager.max_bytes}; "
+                "keep large things elsewhere and their keys in the session"
+            )
+        manager.large.note()
+    return data, max(record.expires(manager.absolute_timeout) - now, 0.001)
+
+
+def _wrote(
+    manager: SessionManager,
+    session: Session,
+    session_id: str,
+    record: Record,
+    own: Lines,
+    lines: Lines,
+    *,
+    show: bool,
+) -> None:
+    """Note that ``lines`` are stored under this id; with ``show`` the session holds them now."""
+    if show:
+        _show(session, record, own, lines)
+        own = lines
+    seconds = record.expires(manager.absolute_timeout) - record.saved
+    if session_id == session._id:
+        told = session._answer.action  # an id that was issued earlier in this request still is
+        action: Action = "issue" if told == "issue" else "extend"
+        session._answer = Answer(action, session_id, seconds)
+    else:
+        session._answer = Answer("issue", session_id, seconds)
+        name = "logged in" if session._login else "renewed" if session._id else "created"
+        manager.events.send(name, store_key(session_id))
+    session._snapshot = Snapshot(
+        record, None, dict(session), written=True, complete=own == lines, _lines=own
+    )
+    session._status = "live"
+    session._id, session._candidate = session_id, None
+    session._idle = session._login = session._dead = None
+    session._assigned.clear()
+    session._cleared = session.session_modified = False
+    session.session_is_saved = True
+
+
+def _show(session: Session, record: Record, own: Lines, lines: Lines) -> None:
+    """Put what was stored into the session, but keep the objects whose value is the same."""
+    values = record.values()
+    for key, line in lines.items():
+        if own.get(key) == line:
+            values[key] = session[key]
+    dict.clear(session)
+    dict.update(session, values)
+
+
+def _lost(
+    manager: SessionManager,
+    session: Session,
+    own: Lines,
+    delta: Delta,
+    change: Change | None,
+) -> Any:
+    """The session ended after it was opened."""
+    if session._login is not None:
+        return _create(manager, session, own, delta.only_set(), change)
+    session._status = "gone"
+    return _drop(manager, session, change, "the session ended meanwhile")
+
+
+def _drop(manager: SessionManager, session: Session, change: Change | None, detail: str) -> Any:
+    """Keep nothing, say so if there was something, and tell the client nothing."""
+    result = change(dict(session)) if change is not None else None
+    if change or session.session_modified or session._candidate or len(session):
+        manager.events.send("write dropped", store_key(session._id) if session._id else "", detail)
+    session._candidate = session._idle = None
+    session.session_modified = False
+    session._answer = NOTHING
+    return result
+
+
+def end(manager: SessionManager, session: Session) -> None:
+    """Log out: end the id, whatever it has become meanwhile, and empty the session."""
+    key: str | None = None
+    version = None
+    known = False
+    if session._status == "live" and session._snapshot is not None:
+        key = store_key(session._id or "")
+        version, known = session._snapshot.version, not session._snapshot.written
+    elif session._status == "gone" and session._dead is not None:
+        key = session._dead.next
+    backoff = _Backoff(manager.wait)
+    while key is not None:
+        if not known:
+            found, version = look(manager, key)
+            if isinstance(found, Dead):
+                key = found.next
+                backoff.pause()
+                continue
+            if version is None:
+                break
+        dead = Dead("ended", manager.clock()).to_bytes()
+        if manager.store.replace(key, version, dead, DEAD_SECONDS):
+            manager.events.send("logged out", key)
+            break
+        known = False
+        backoff.pause()
+    dict.clear(session)
+    session._answer = FORGET
+    session._candidate = session._login = None
+    session.session_modified = False
+    session.session_deleted = True
+    session.__class__ = DeletedSession

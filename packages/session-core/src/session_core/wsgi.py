@@ -1,0 +1,223 @@
+"""Sessions for any WSGI application (PEP 3333).
+
+    application = SessionMiddleware(application, SessionManager(MemoryStore()))
+
+and in the application:
+
+    session = get_session(environ)
+
+A request that never asks for its session costs nothing: no cookie is parsed, no store is asked, no
+header is set. The commit happens when the application calls ``start_response``: after the handler,
+and in time for the cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from .cookie import IdCookie
+from .errors import ConfigurationError, SessionError, StoreUnavailable
+from .manager import SessionManager
+from .request import Headers, OnOutage, RequestSession, SupportsCookie
+from .session import Session
+
+__all__ = ["RETRY_AFTER", "Exchange", "SessionMiddleware", "get_session", "watch"]
+
+KEY: Final = "session_core.request"
+
+RETRY_AFTER: Final = "5"
+"""Seconds, as the text of a Retry-After header, after which a client may try again."""
+
+StartResponse = Callable[..., Callable[[bytes], object]]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class SessionMiddleware:
+    """Stands around a WSGI application and gives its requests a session.
+
+    - ``manager``: opens and commits the sessions.
+    - ``cookie``: how the id travels. Default: `IdCookie`; `session_cookies.CookiePolicy` fits.
+    - ``persistent``: whether the cookie gets a Max-Age. Default False: it ends with the browser,
+      and the store's own clocks end the session.
+    - ``on_outage``: ``error`` (default) answers 503 when the store cannot be asked, ``anonymous``
+      goes on with an empty session that is not stored.
+    - ``key``: where in the environment the session is found, for `get_session`.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        manager: SessionManager,
+        cookie: SupportsCookie | None = None,
+        *,
+        persistent: bool = False,
+        on_outage: OnOutage = "error",
+        key: str = KEY,
+    ) -> None:
+        if not isinstance(manager, SessionManager):
+            raise ConfigurationError(
+                "SessionMiddleware(app, manager) takes a SessionManager: SessionManager(store)"
+            )
+        self._app = app
+        self._manager = manager
+        self._cookie = cookie or IdCookie()
+        self._persistent = persistent
+        self._on_outage: OnOutage = on_outage
+        self._key = key
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = RequestSession(
+            self._manager,
+            self._cookie,
+            environ,
+            persistent=self._persistent,
+            on_outage=self._on_outage,
+        )
+        environ[self._key] = request
+        exchange = Exchange(request, start_response)
+        try:
+            body = self._app(environ, exchange.start_response)
+        except StoreUnavailable:
+            if exchange.began:
+                raise
+            return _unavailable(start_response)
+        if exchange.fault is not None:
+            _close(body)
+            return _refuse(exchange.fault, start_response)
+        if not exchange.began:  # a generator, which starts when the server asks for a first chunk
+            return _Unstarted(body, exchange, start_response)
+        return watch(body, request)
+
+
+def get_session(environ: dict[str, Any], key: str = KEY) -> Session:
+    """Return the session of the request; the first call loads it.
+
+    Raises `StoreUnavailable`, which the middleware turns into a 503 if you let it pass, and
+    `SessionClosed` when the first call comes after the response headers have left.
+    """
+    try:
+        request: RequestSession = environ[key]
+    except KeyError:
+        raise ConfigurationError(
+            "this request has no session: wrap the application in SessionMiddleware"
+        ) from None
+    return request.get()
+
+
+class Exchange:
+    """The ``start_response`` of one request, with the commit in it.
+
+    A commit that fails must not look like a success, and an application cannot be trusted to pass
+    an exception on from ``start_response``. So the fault is kept, the response is not begun, and
+    whoever called the application answers in its place.
+    """
+
+    __slots__ = ("_request", "_start_response", "began", "fault")
+
+    def __init__(self, request: RequestSession, start_response: StartResponse) -> None:
+        self._request = request
+        self._start_response = start_response
+        self.began = False
+        self.fault: SessionError | None = None
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Commit, then start the response with what the client must be told."""
+        if exc_info and isinstance(exc_info[1], StoreUnavailable) and not self.began:
+            self.fault = exc_info[1]
+            return _discard
+        try:
+            headers = self._request.start(status, headers)
+        except SessionError as fault:
+            self.fault = fault
+            return _discard
+        self.began = True
+        if exc_info:
+            return self._start_response(status, headers, exc_info)
+        return self._start_response(status, headers)
+
+
+def watch(body: Iterable[bytes], request: RequestSession) -> Iterable[bytes]:
+    """Return the body, such that changes of the session while it streams leave a trace."""
+    if request.session is None or isinstance(body, list | tuple):
+        return body
+    return _Watched(body, request)
+
+
+class _Watched:
+    """A body whose session is looked at once more when it has been sent."""
+
+    def __init__(self, body: Iterable[bytes], request: RequestSession) -> None:
+        self._body = body
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """Close the body, then look (PEP 3333 has servers call this in any case)."""
+        try:
+            _close(self._body)
+        finally:
+            self._request.finish()
+
+
+class _Unstarted:
+    """A body that calls ``start_response`` while it is iterated."""
+
+    def __init__(
+        self, body: Iterable[bytes], exchange: Exchange, start_response: StartResponse
+    ) -> None:
+        self._body = body
+        self._exchange = exchange
+        self._start_response = start_response
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._body:
+                if self._exchange.fault is not None:
+                    break
+                yield chunk
+        except StoreUnavailable:
+            if self._exchange.began:
+                raise
+            yield from _unavailable(self._start_response)
+        else:
+            if self._exchange.fault is not None and not self._exchange.began:
+                yield from _refuse(self._exchange.fault, self._start_response)
+
+    def close(self) -> None:
+        """Close the body."""
+        _close(self._body)
+
+
+def _refuse(fault: SessionError, start_response: StartResponse) -> list[bytes]:
+    """Answer for a commit that failed; what is not an outage is the application's own error."""
+    if isinstance(fault, StoreUnavailable):
+        return _unavailable(start_response)
+    raise fault
+
+
+def _unavailable(start_response: StartResponse) -> list[bytes]:
+    body = b"The session store cannot be reached at the moment. Please try again.\n"
+    start_response(
+        "503 Service Unavailable",
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Retry-After", RETRY_AFTER),
+        ],
+    )
+    return [body]
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _discard(data: bytes) -> None:
+    """Take the place of ``write`` where the response will be another one."""
