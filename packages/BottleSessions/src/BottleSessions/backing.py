@@ -1,0 +1,5 @@
+"""The place of `Backing` in the classic package."""
+
+from session_backends import Backing
+
+__all__ = ["Backing"]
