@@ -8,6 +8,7 @@ from http.cookies import SimpleCookie
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from session_cookies import CookieError, CookiePolicy, CookiePolicyError, Lifetime
 
 CLASSIC = "bottlecookie=v; HttpOnly; Max-Age=300; Path=/; SameSite=Lax; Secure"

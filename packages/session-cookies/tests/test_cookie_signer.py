@@ -8,6 +8,7 @@ import itsdangerous
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from session_cookies import (
     BadSignature,
     CookieError,

@@ -6,13 +6,12 @@ import os
 import warnings
 from typing import Any
 
-from cachelib.base import BaseCache
-
 from session_backends import Backing, CacheStore
-from session_core import ConfigurationError, SessionError, find_store
+from session_core import ConfigurationError, find_store
 
 __all__ = ["find_backing", "from_environment", "switch_from_environment"]
 
+_CACHE = ("get", "set", "add", "delete", "has")  # what tells a cachelib cache
 _FALSE = frozenset({"false", "0", "no", "off"})
 
 
@@ -60,11 +59,11 @@ def find_backing(given: Any, options: dict[str, Any], wait: float) -> Any:
             f"{', '.join(options)}: options of a backing go with session_backing=None or a dict; "
             "this session_backing is an object that has its own"
         )
-    if isinstance(given, BaseCache):
-        return CacheStore(given)
     try:
         find_store(given)
-    except SessionError:
+    except ConfigurationError:
+        if all(hasattr(given, method) for method in _CACHE) and not isinstance(given, type):
+            return CacheStore(given)
         raise ConfigurationError(
             f"session_backing cannot be a {type(given).__name__}: give a Backing, a dict such as "
             "{'cache_type': 'FileSystem', 'cache_dir': './sessions'}, a cachelib cache, an object "
