@@ -118,7 +118,7 @@ def test_empty_variables_do_not_count(monkeypatch):
         ({"session_samesite": "sometimes"}, CookiePolicyError, "same_site"),
         ({"session_samesite": "None", "session_secure": False}, CookiePolicyError, "secure=True"),
         ({"session_partitioned": True, "session_secure": False}, CookiePolicyError, "secure=True"),
-        ({"session_secret": "short"}, CookiePolicyError, "python -c"),
+        ({"session_secret": "short"}, CookiePolicyError, "python -m session_cookies secret"),
         ({"session_reference": "not a name"}, ConfigurationError, "session_reference"),
         ({"session_on_outage": "panic"}, ConfigurationError, "'error' or 'anonymous'"),
         ({"session_backing": 7}, ConfigurationError, "session_backing cannot be a int"),

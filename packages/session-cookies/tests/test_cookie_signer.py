@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import subprocess
+import sys
 from base64 import urlsafe_b64encode
 
 import itsdangerous
@@ -124,7 +126,7 @@ def test_a_bare_key_is_one_key():
                 {NEW, OLD}, frozenset([NEW]), bytearray(20), "\ud800" * 20]
 )  # fmt: skip
 def test_unusable_keys(secrets):
-    with pytest.raises(CookiePolicyError, match="token_urlsafe") as caught:
+    with pytest.raises(CookiePolicyError, match="python -m session_cookies secret") as caught:
         make(secrets)
     assert "short" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -169,3 +171,28 @@ def test_keys_are_derived_once(monkeypatch):
 def test_sha1_is_nowhere(monkeypatch):
     monkeypatch.setattr(hashlib, "sha1", None)
     assert make().unsign(make().sign("value")) == "value"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "a" * 40,
+        "1234" * 10,
+        "change-me-before-you-go-live",
+        "Change Me, please, some day 42",
+        "this is my SUPER_SECRET value 1",
+        b"your-secret-key-goes-here-1234",
+        "password1password2password3",
+    ],
+)
+def test_obvious_secrets_are_refused_with_the_command_that_makes_a_good_one(secret):
+    with pytest.raises(CookiePolicyError, match="python -m session_cookies secret"):
+        CookieSigner(secret, cookie_name="id")
+
+
+def test_the_command_makes_secrets_that_are_accepted():
+    command = [sys.executable, "-m", "session_cookies"]
+    made = {subprocess.check_output([*command, "secret"], text=True).strip() for _ in range(2)}
+    assert len(made) == 2
+    CookieSigner(sorted(made), cookie_name="id")
+    assert subprocess.run(command, capture_output=True).returncode == 2

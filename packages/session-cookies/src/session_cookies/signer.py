@@ -11,7 +11,22 @@ from .errors import BadSignature, CookieError, CookiePolicyError
 
 SHORTEST_SECRET = 16  # characters, or bytes
 
-_HOW_TO = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+FEWEST_DIFFERENT = 8  # of those: "aaaa…" and "1234123412341234" are long, and still guessed
+
+# What people paste from tutorials and forget to replace.
+PLACEHOLDERS = (
+    "changeme",
+    "example",
+    "insecure",
+    "password",
+    "placeholder",
+    "secretkey",
+    "supersecret",
+    "topsecret",
+    "yoursecret",
+)
+
+_HOW_TO = "make one with: python -m session_cookies secret"
 
 
 class CookieSigner:
@@ -19,7 +34,8 @@ class CookieSigner:
 
     `secrets` is one secret key or several, OLDEST FIRST: the last one signs, all of them verify.
     To rotate, append a new key, and drop the first one when everything signed with it has expired.
-    Each has at least 16 characters, better 32 random ones; a bare text or bytes is one key.
+    Each has at least 16 characters, better 32 random ones, and is no obvious placeholder; a bare
+    text or bytes is one key.
 
     `cookie_name` is mixed into every key, so that a value signed for one cookie is worthless
     under the name of another.
@@ -122,11 +138,13 @@ def _key(secret: object) -> bytes:
         raise CookiePolicyError(
             f"A secret key has {len(secret)} characters, fewer than {SHORTEST_SECRET}: {_HOW_TO}"
         )
-    if isinstance(secret, bytes):
-        return secret
     try:
-        return secret.encode()
+        key = secret if isinstance(secret, bytes) else secret.encode()
     except UnicodeEncodeError:  # its `object` attribute is the whole secret
         raise CookiePolicyError(
             f"A secret key holds characters that are not Unicode text: {_HOW_TO}"
         ) from None
+    letters = bytes(byte for byte in key.lower() if byte not in b" -_").decode("latin-1")
+    if len(set(letters)) < FEWEST_DIFFERENT or any(word in letters for word in PLACEHOLDERS):
+        raise CookiePolicyError(f"A secret key is easy to guess or a placeholder: {_HOW_TO}")
+    return key
