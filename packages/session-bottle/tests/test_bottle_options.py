@@ -70,6 +70,16 @@ def test_cookie_options(app, browse, options, expected):
     assert attributes(set_cookie(app, browse)) == expected.split("; ")
 
 
+def test_a_cookie_that_ends_with_the_browser_is_sent_once(app, browse):
+    BottleSessions(app, session_persistent=False)
+    app.route("/", callback=lambda: request.session.update(a=1))
+    app.route("/renew", callback=lambda: request.session.session_regenerate())
+    visit = browse(app)
+    assert attributes(visit("/").get("Set-Cookie")) == f"HttpOnly; Path=/; {LAX}".split("; ")
+    assert visit("/").get("Set-Cookie") is None
+    assert "Max-Age" not in visit("/renew").get("Set-Cookie")
+
+
 @pytest.mark.parametrize("text", ["false", "0", "no", "off", "False", " OFF "])
 def test_session_secure_in_the_environment_can_be_false(monkeypatch, text):
     monkeypatch.setenv("SESSION_SECURE", text)

@@ -40,7 +40,7 @@ class Scope(RequestSession):
             plugin.manager,
             plugin.cookie,
             environ,
-            persistent=True,
+            persistent=plugin.persistent,
             on_outage=plugin.on_outage,
         )
         self._plugin: Final = plugin

@@ -50,6 +50,8 @@ class BottleSessions:
     - ``session_absolute``: absolute timeout, in seconds or a timedelta. Default None.
     - ``session_rolling``: reading extends a session, too, writing at most once per tenth of its
       idle timeout.
+    - ``session_persistent``: the cookie gets a Max-Age, and is sent again whenever the session is
+      extended. False: it ends with the browser session, and is sent once.
     - ``session_on_outage``: ``'error'`` answers 503 when the store cannot be asked,
       ``'anonymous'`` goes on with an empty session that is not stored.
     - ``session_max_bytes``: the largest session that is stored.
@@ -79,6 +81,7 @@ class BottleSessions:
         session_secret: str | bytes | Iterable[str | bytes] | None = None,
         session_absolute: float | timedelta | None = None,
         session_rolling: bool = False,
+        session_persistent: bool = True,
         session_on_outage: OnOutage = "error",
         session_max_bytes: int = 1024 * 1024,
         session_wait: float = 2,
@@ -93,6 +96,7 @@ class BottleSessions:
         self.name: Final = session_reference
         self.attribute: Final = f"bottle.request.ext.{session_reference}"
         self.scope_key: Final = f"session_bottle.{id(self)}"
+        self.persistent: Final = session_persistent
         self.on_outage: Final[Literal["error", "anonymous"]] = session_on_outage
         policy = CookiePolicy(
             from_environment(session_cookie, "SESSION_COOKIE"),

@@ -113,6 +113,9 @@ def _prepare_container(value: Any, depth: int) -> Any:
         return prepared
     if isinstance(value, tuple):
         return {"~~tuple": prepared}
+    for item, text in zip(value, prepared, strict=True):
+        if type(item) not in IMMUTABLE:
+            _reread(_to_json(text))
     prepared.sort(key=_to_json)
     return {"~~frozenset" if isinstance(value, frozenset) else "~~set": prepared}
 
@@ -134,7 +137,22 @@ def _encode_key(key: object) -> str:
         return _checked_text(key)
     if (isinstance(key, float) and math.isnan(key)) or (isinstance(key, Decimal) and key.is_nan()):
         raise UnstorableValue("NaN cannot be a dict key: it would never be found again")
-    return "~" + _to_json(_prepare(key, 0))
+    text = _to_json(_prepare(key, 0))
+    if type(key) not in IMMUTABLE and _reread(text) != key:
+        raise UnstorableValue("a dict key that would not be found again")
+    return "~" + text
+
+
+def _reread(text: str) -> object:
+    """Return what ``text`` will be read as, where only hashable values can stand."""
+    value = decode(text)
+    try:
+        hash(value)
+    except TypeError:
+        raise UnstorableValue(
+            "an object that is stored as its base type, which is not hashable"
+        ) from None
+    return value
 
 
 def _checked_text(text: str) -> str:

@@ -87,4 +87,12 @@ class UnstorableValue(SessionError, TypeError):
         return self
 
     def __str__(self) -> str:
-        return f"session{''.join(f'[{key!r}]' for key in self.path)}: {self.reason}"
+        return f"session{''.join(f'[{_name(key)}]' for key in self.path)}: {self.reason}"
+
+
+def _name(key: object) -> str:
+    try:
+        name = repr(key)
+    except Exception:  # an int beyond the interpreter's digit limit has none
+        return f"<{type(key).__name__}>"
+    return name if len(name) <= 100 else f"{name[:99]}…"

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -89,6 +90,8 @@ class SessionManager:
             None if absolute_timeout is None else seconds("absolute_timeout", absolute_timeout)
         )
         self.rolling: Final = rolling
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
+            raise ConfigurationError(f"max_bytes must be a whole number above 0, not {max_bytes!r}")
         self.max_bytes: Final = max_bytes
         self.wait: Final = seconds("wait", wait)
         self.clock: Final = clock
@@ -244,9 +247,17 @@ class SessionManager:
             self.fail(StoreUnavailable("the session store was unavailable when this request began"))
 
 
-@functools.cache
 def default_manager() -> SessionManager:
     """Return the manager of the store in memory that ``Session()`` uses."""
+    with _default_lock:
+        return _new_default_manager()
+
+
+_default_lock = threading.Lock()
+
+
+@functools.cache
+def _new_default_manager() -> SessionManager:
     return SessionManager(MemoryStore())
 
 
@@ -257,4 +268,4 @@ def seconds(name: str, duration: float | timedelta) -> float:
         raise ConfigurationError(
             f"{name} must be a number of seconds above 0, or a timedelta, not {duration!r}"
         )
-    return value
+    return value if type(value) in (int, float) else float(value)

@@ -2,16 +2,18 @@
 
 Two or more lines of ASCII text. The first one is the envelope:
 
-    <head> sc1 live [created, saved, idle, owner, epoch]
-    <head> sc1 dead [reason, at, next]
+    <head> sc1 live <created> <saved> <idle> <epoch> [owner]
+    <head> sc1 dead <at> [reason, next]
 
 - *head*: 16 random base64url characters, new at every write (see `session_core.store`).
-- *sc1*: the format and its major version. A reader refuses a newer major version and accepts,
-  and keeps, further items at the end of the list.
-- *created*, *saved*: seconds since the epoch; *created* starts the absolute timeout, which only
-  a login starts again, *saved* the idle timeout. *idle*: that timeout of this very session, in
-  seconds. *owner*: what a login recorded, text or null. *epoch*: how often it was cleared.
-- *reason*: "ended" or "renewed"; *at*: when; *next*: the store key of the successor, or null.
+- *sc1*: the format and its major version. A reader refuses a newer major version; it accepts, and
+  keeps, further items at the end of the JSON list.
+- *created*, *saved*: decimal seconds since the epoch; *created* starts the absolute timeout, which
+  only a login starts again, *saved* the idle timeout. *idle*: that timeout of this very session,
+  in seconds. *epoch*: how often it was cleared. *owner*: what a login recorded, text or null; the
+  list may be empty.
+- *at*: when it ended; *reason*: "ended" or "renewed"; *next*: the store key of the successor, or
+  null.
 
 What follows the envelope of a live record is one JSON object with one line for each key of the
 session, its values as in `session_core.codec`:
@@ -34,15 +36,17 @@ from typing import Any, Final
 
 from .codec import decode, encode_field
 from .errors import NewerRecord
+from .store import HEAD
 
 __all__ = ["DamagedRecord", "Dead", "Lines", "Record", "read_record"]
 
 FORMAT: Final = 1
+_FORMAT: Final = b"sc1"
 
 Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
-_first_line = re.compile(rb"[A-Za-z0-9_-]{16} sc(\d{1,9}) (\w*) ?(.*)").fullmatch
+_newer_format = re.compile(rb"sc[0-9]{1,9}").fullmatch
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _from_json = json.JSONDecoder().decode
 
@@ -75,9 +79,12 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        envelope = [self.created, self.saved, self.idle, self.owner, self.epoch, *self.more]
         head = secrets.token_urlsafe(12)
-        return f"{head} sc{FORMAT} live {_to_json(envelope)}\n{self.body}".encode("ascii")
+        tail = "[]" if self.owner is None and not self.more else _to_json([self.owner, *self.more])
+        return (
+            f"{head} sc{FORMAT} live {self.created!r} {self.saved!r} {self.idle!r} {self.epoch} "
+            f"{tail}\n{self.body}"
+        ).encode("ascii")
 
     def values(self) -> dict[Any, Any]:
         """Return the session's data. Raises `DamagedRecord`."""
@@ -117,8 +124,9 @@ class Dead:
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        envelope = _to_json([self.reason, self.at, self.next])
-        return f"{secrets.token_urlsafe(12)} sc{FORMAT} dead {envelope}\n".encode("ascii")
+        head = secrets.token_urlsafe(12)
+        tail = _to_json([self.reason, self.next])
+        return f"{head} sc{FORMAT} dead {self.at!r} {tail}\n".encode("ascii")
 
 
 def split_lines(body: str, keys: dict[Any, Any]) -> Lines:
@@ -143,39 +151,38 @@ def split_lines(body: str, keys: dict[Any, Any]) -> Lines:
 def read_record(data: bytes) -> Record | Dead:
     """Return what ``data`` says. Raises `DamagedRecord`, or `NewerRecord` for a later format."""
     first, _, body = data.partition(b"\n")
-    match = _first_line(first)
-    if match is None:
-        raise DamagedRecord("no envelope")
-    major, kind, envelope = match.groups()
-    if int(major) > FORMAT:
-        raise NewerRecord(
-            "the session was stored by a newer major version of session-core: "
-            "finish the deploy, or take this process out of it"
-        )
     try:
+        head, form, kind, *fields = first.split(b" ", 7)
+        if len(head) != HEAD:
+            raise DamagedRecord("no head")
+        if form != _FORMAT:
+            if _newer_format(form) and int(form[2:]) > FORMAT:
+                raise NewerRecord(
+                    "the session was stored by a newer major version of session-core: "
+                    "finish the deploy, or take this process out of it"
+                )
+            raise DamagedRecord("unknown format")
         if kind == b"live":
-            created, saved, idle, owner, epoch, *more = _from_json(envelope.decode("ascii"))
-            return Record(
-                _number(created),
-                _number(saved),
-                _number(idle),
-                _text_or_none(owner),
-                int(epoch),
-                more,
-                body.decode("ascii"),
-            )
+            return _read_live(*fields, body)
         if kind == b"dead":
-            reason, at, successor, *_ = _from_json(envelope.decode("ascii"))
-            return Dead(str(reason), _number(at), _text_or_none(successor))
+            reason, successor, *_ = _from_json(b" ".join(fields[1:]).decode("ascii"))
+            return Dead(str(reason), float(fields[0]), _text_or_none(successor))
     except _UNREADABLE as error:
         raise DamagedRecord(type(error).__name__) from error
     raise DamagedRecord("neither live nor dead")
 
 
-def _number(item: Any) -> float:
-    if isinstance(item, int | float) and math.isfinite(item):
-        return float(item)
-    raise ValueError("a number is expected")
+def _read_live(
+    created: bytes, saved: bytes, idle: bytes, epoch: bytes, tail: bytes, body: bytes
+) -> Record:
+    record = Record(float(created), float(saved), float(idle), epoch=int(epoch))
+    if not 0 <= record.created + record.saved + record.idle < math.inf:  # neither is NaN
+        raise ValueError
+    if tail != b"[]":
+        owner, *record.more = _from_json(tail.decode("ascii"))
+        record.owner = _text_or_none(owner)
+    record.body = body.decode("ascii")
+    return record
 
 
 def _text_or_none(item: object) -> str | None:

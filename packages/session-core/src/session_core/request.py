@@ -43,8 +43,8 @@ class RequestSession:
       `StoreUnavailable`, ``anonymous`` gives an empty session that is not stored.
     """
 
-    __slots__ = ("_cookie", "_environ", "_fault", "_manager", "_on_outage", "_persistent",
-                 "_started", "session")  # fmt: skip
+    __slots__ = ("_cookie", "_environ", "_failed", "_fault", "_manager", "_on_outage",
+                 "_persistent", "_started", "session")  # fmt: skip
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class RequestSession:
         self._on_outage: Final = on_outage
         self._fault: StoreUnavailable | None = None
         self._started = False
+        self._failed = False
         self.session: Session | None = None
         """The session, if it was asked for."""
 
@@ -106,7 +107,8 @@ class RequestSession:
         if self.session is None:
             self._started = True
             return headers
-        cookie = self.commit(failed=status[:1] == "5")
+        self._failed = status[:1] == "5"
+        cookie = self.commit(failed=self._failed)
         self._started = True
         self._manager.close(self.session)
         headers = _vary_by_cookie(headers)
@@ -118,7 +120,7 @@ class RequestSession:
 
     def finish(self) -> None:
         """Say in the log if the session was changed after the headers had left."""
-        if self.session is not None:
+        if self.session is not None and not self._failed:
             try:
                 lost = self._manager.has_changed(self.session)
             except SessionError:

@@ -189,7 +189,7 @@ class Session(dict[Any, Any]):
         dict.__delitem__(self, key)
         self.session_modified = True
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
+    def update(self, /, *args: Any, **kwargs: Any) -> None:
         """As ``dict.update``."""
         changes = dict(*args, **kwargs)
         dict.update(self, changes)
@@ -262,6 +262,19 @@ class ClosedSession(Session):
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     update = setdefault = pop = popitem = clear = _refuse
+    session_regenerate = session_login = _refuse
+
+    def session_save(self, expire: float | timedelta | None = None, force: bool = False) -> None:
+        """As `Session.session_save`, but it cannot give a visitor a first session."""
+        if self._status == "new" and (force or len(self)):
+            self._refuse()
+        super().session_save(expire, force)
+
+    def session_atomic(self, function: Callable[[dict[Any, Any]], T]) -> T:
+        """As `Session.session_atomic`, but it cannot give a visitor a first session."""
+        if self._status == "new":
+            self._refuse()
+        return super().session_atomic(function)
 
 
 class DeletedSession(Session):
@@ -284,3 +297,4 @@ class DeletedSession(Session):
     __reduce_ex__ = _refuse
     get = keys = values = items = copy = _refuse
     update = setdefault = pop = popitem = clear = _refuse
+    session_save = session_atomic = session_regenerate = session_login = _refuse

@@ -59,6 +59,8 @@ class SessionMiddleware:
             raise ConfigurationError(
                 "SessionMiddleware(app, manager) takes a SessionManager: SessionManager(store)"
             )
+        if on_outage not in ("error", "anonymous"):
+            raise ConfigurationError(f"on_outage must be 'error' or 'anonymous', not {on_outage!r}")
         self._app = app
         self._manager = manager
         self._cookie = cookie or IdCookie()
@@ -81,12 +83,12 @@ class SessionMiddleware:
         except StoreUnavailable:
             if exchange.began:
                 raise
-            return _unavailable(start_response)
+            return _unavailable(request, environ, start_response)
         if exchange.fault is not None:
             _close(body)
-            return _refuse(exchange.fault, start_response)
+            return _refuse(exchange.fault, request, environ, start_response)
         if not exchange.began:  # a generator, which starts when the server asks for a first chunk
-            return _Unstarted(body, exchange, start_response)
+            return _Unstarted(body, exchange, request, environ, start_response)
         return watch(body, request)
 
 
@@ -168,10 +170,17 @@ class _Unstarted:
     """A body that calls ``start_response`` while it is iterated."""
 
     def __init__(
-        self, body: Iterable[bytes], exchange: Exchange, start_response: StartResponse
+        self,
+        body: Iterable[bytes],
+        exchange: Exchange,
+        request: RequestSession,
+        environ: dict[str, Any],
+        start_response: StartResponse,
     ) -> None:
         self._body = body
         self._exchange = exchange
+        self._request = request
+        self._environ = environ
         self._start_response = start_response
 
     def __iter__(self) -> Iterator[bytes]:
@@ -183,34 +192,47 @@ class _Unstarted:
         except StoreUnavailable:
             if self._exchange.began:
                 raise
-            yield from _unavailable(self._start_response)
+            yield from _unavailable(self._request, self._environ, self._start_response)
         else:
             if self._exchange.fault is not None and not self._exchange.began:
-                yield from _refuse(self._exchange.fault, self._start_response)
+                yield from _refuse(
+                    self._exchange.fault, self._request, self._environ, self._start_response
+                )
 
     def close(self) -> None:
-        """Close the body."""
-        _close(self._body)
+        """Close the body, then look for changes that came too late."""
+        try:
+            _close(self._body)
+        finally:
+            if self._exchange.began:
+                self._request.finish()
 
 
-def _refuse(fault: SessionError, start_response: StartResponse) -> list[bytes]:
+def _refuse(
+    fault: SessionError,
+    request: RequestSession,
+    environ: dict[str, Any],
+    start_response: StartResponse,
+) -> list[bytes]:
     """Answer for a commit that failed; what is not an outage is the application's own error."""
     if isinstance(fault, StoreUnavailable):
-        return _unavailable(start_response)
+        return _unavailable(request, environ, start_response)
     raise fault
 
 
-def _unavailable(start_response: StartResponse) -> list[bytes]:
+def _unavailable(
+    request: RequestSession, environ: dict[str, Any], start_response: StartResponse
+) -> list[bytes]:
+    """Answer 503. What was saved or ended before the outage stands, and the client hears of it."""
     body = b"The session store cannot be reached at the moment. Please try again.\n"
-    start_response(
-        "503 Service Unavailable",
-        [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            ("Retry-After", RETRY_AFTER),
-        ],
-    )
-    return [body]
+    status = "503 Service Unavailable"
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Retry-After", RETRY_AFTER),
+    ]
+    start_response(status, request.start(status, headers))
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
 
 def _close(body: object) -> None:
