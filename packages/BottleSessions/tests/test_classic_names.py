@@ -37,8 +37,10 @@ def run(code):
 
 def test_in_any_order():
     # One process for all orders: what is imported is thrown away in between.
-    forget = "import sys\nfor n in list(sys.modules):\n  if n.startswith('BottleSessions'): del sys.modules[n]"
-        "import sys\nfor n in [n for n in sys.modules if 'BottleSessions' in n]: del sys.modules[n]"
+    forget = (
+        "import sys\n"
+        "for name in list(sys.modules):\n"
+        "    if name.startswith('BottleSessions'): del sys.modules[name]"
     )
     orders = itertools.permutations(STATEMENTS, 2)
     run("\n".join("\n".join([forget, *order, CHECK]) for order in orders))
