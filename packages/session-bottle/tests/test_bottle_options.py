@@ -26,6 +26,7 @@ def test_attributes_of_the_plugin(app):
     store = MemoryStore()
     btl = BottleSessions(app, store, "name", 60, False, "/app", "data")
     assert (btl.cookie_name, btl.cookie_expire, btl.cookie_secure) == ("name", 60, False)
+    assert BottleSessions(session_expire="60").cookie_expire == 60
     assert (btl.session_path, btl.name, btl.backing) == ("/app", "data", store)
 
 
@@ -120,7 +121,8 @@ def test_empty_variables_do_not_count(monkeypatch):
     ("options", "error", "message"),
     [
         ({"session_expire": 0}, ConfigurationError, "session_expire must be a number of seconds"),
-        ({"session_expire": "300"}, ConfigurationError, "session_expire must be a number"),
+        ({"session_expire": "soon"}, ConfigurationError, "must be whole seconds, not 'soon'"),
+        ({"session_expire": "0"}, ConfigurationError, "session_expire must be a number"),
         ({"session_absolute": -1}, ConfigurationError, "absolute_timeout must be a number"),
         ({"session_cookie": "a b"}, CookiePolicyError, "name"),
         ({"session_cookie": "__Host-a", "session_secure": False}, CookiePolicyError, "secure=True"),

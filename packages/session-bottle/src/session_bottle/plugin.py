@@ -224,15 +224,17 @@ def get_session(request: Any, reference: str = "session") -> Session:
     return session
 
 
-def _life(given: Any) -> float | timedelta:
-    text = from_environment(None, "SESSION_LIFE")
-    if text is None:
-        return given  # type: ignore[no-any-return]
+def _life(given: Any) -> Any:
+    """Return the idle timeout; text, as the classic package took it, becomes a number."""
+    value = from_environment(given, "SESSION_LIFE")
+    if not isinstance(value, str):
+        return value
     try:
-        return int(text)
+        return int(value)
     except ValueError:
         raise ConfigurationError(
-            f"the environment variable SESSION_LIFE must be whole seconds, not {text!r}"
+            "session_expire, or SESSION_LIFE in the environment, must be whole seconds, "
+            f"not {value!r}"
         ) from None
 
 
