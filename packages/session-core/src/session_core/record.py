@@ -163,7 +163,7 @@ def read_record(data: bytes) -> Record | Dead:
                 )
             raise DamagedRecord("unknown format")
         if kind == b"live":
-            return _read_live(*fields, body)
+            return _read_live(fields, body)
         if kind == b"dead":
             reason, successor, *_ = _from_json(b" ".join(fields[1:]).decode("ascii"))
             return Dead(str(reason), float(fields[0]), _text_or_none(successor))
@@ -172,9 +172,8 @@ def read_record(data: bytes) -> Record | Dead:
     raise DamagedRecord("neither live nor dead")
 
 
-def _read_live(
-    created: bytes, saved: bytes, idle: bytes, epoch: bytes, tail: bytes, body: bytes
-) -> Record:
+def _read_live(fields: list[bytes], body: bytes) -> Record:
+    created, saved, idle, epoch, tail = fields
     record = Record(float(created), float(saved), float(idle), epoch=int(epoch))
     if not 0 <= record.created + record.saved + record.idle < math.inf:  # neither is NaN
         raise ValueError
