@@ -2,6 +2,7 @@
 
 import base64
 import collections
+import copy
 import datetime
 import decimal
 import enum
@@ -584,3 +585,34 @@ def test_a_planted_pickle_is_not_run(world, rewrite):
     planted = b"cos\nmkdir\n(V/tmp/planted-" + new_key().encode() + b"\ntR."
     rewrite(lambda first, body: planted)
     assert world.manager.open(session_id) == {}
+
+
+def test_a_zone_that_this_host_does_not_know_is_kept(monkeypatch, world):
+    moment = datetime.datetime(2026, 7, 1, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"))
+    session_id = world.stored(moments=[moment])
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", unknown_zone)
+    session = world.manager.open(session_id)
+    assert session["moments"] == [moment]
+    assert copy.deepcopy(session)["moments"][0].tzname() == "Europe/Paris"
+    assert world.manager.commit(session).action == "nothing"
+
+
+def unknown_zone(name):
+    raise zoneinfo.ZoneInfoNotFoundError(name)
+
+
+def test_a_call_stack_that_is_used_up_is_not_damage(world):
+    session_id = world.stored(a=[[[[[[1]]]]]])
+
+    def descend():
+        try:
+            return descend()
+        except RecursionError:
+            return world.manager.open(session_id)
+
+    try:
+        found = descend()
+    except RecursionError:
+        found = None
+    assert found is None or found == {"a": [[[[[[1]]]]]]}
+    assert world.manager.open(session_id) == {"a": [[[[[[1]]]]]]}

@@ -115,8 +115,11 @@ def test_a_second_process_is_warned_once(clock, caplog, monkeypatch):
     assert not caplog.records
     pid = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: pid + 1)
-    for _ in range(5):
-        assert manager.open(session_id) == {"a": 1}
+    for count in range(5):
+        session = manager.open(session_id)
+        assert session["a"] == count + 1
+        session["a"] += 1
+        manager.commit(session)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "second process" in record.getMessage()

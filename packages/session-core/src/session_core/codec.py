@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -37,7 +38,15 @@ from uuid import UUID
 
 from .errors import UnstorableValue
 
-__all__ = ["IMMUTABLE", "MAX_DEPTH", "decode", "encode", "encode_field"]
+__all__ = [
+    "IMMUTABLE",
+    "MAX_DEPTH",
+    "decode",
+    "encode",
+    "encode_field",
+    "encode_key",
+    "too_deep",
+]
 
 MAX_DEPTH: Final = 100
 """How deep containers may be nested. The limit leaves room for the reader's own call stack."""
@@ -64,14 +73,28 @@ def encode(value: object) -> str:
 def encode_field(key: object, value: object) -> str:
     """Return ``key:value`` as it stands in an object. Raises `UnstorableValue`."""
     try:
-        return f"{_quote(_encode_key(key))}:{encode(value)}"
+        return encode_key(key) + encode(value)
     except UnstorableValue as error:
         raise error.within(key) from None
+
+
+def encode_key(key: object) -> str:
+    """Return the beginning of `encode_field`: the key and a colon. Raises `UnstorableValue`."""
+    return f"{_quote(_encode_key(key))}:"
 
 
 def decode(text: str) -> Any:
     """Return the value of ``text``. Raises ValueError, TypeError, or another built-in error."""
     return (_tagged if '"~' in text else _plain).decode(text)
+
+
+def too_deep(text: str) -> bool:
+    """Whether ``text`` is nested deeper than `encode` ever writes."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > 2 * MAX_DEPTH + 1  # a tag is a level of its own
 
 
 def _prepare(value: Any, depth: int) -> Any:
@@ -196,30 +219,46 @@ _SCALARS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
 )
 
 
-def _zone(name: str) -> tzinfo | None:
+class UnknownZone(tzinfo):
+    """A named zone of which this host has no data: the offset of one moment, and the name.
+
+    So a value that was only read is written again as it was.
+    """
+
+    def __init__(self, key: str, offset: timedelta | None) -> None:
+        self.key = key
+        self._offset = offset
+
+    def __getinitargs__(self) -> tuple[str, timedelta | None]:
+        return self.key, self._offset
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return the offset of the moment that came with the name."""
+        return self._offset
+
+    def dst(self, moment: datetime | None) -> None:
+        """Nothing is known."""
+
+    def tzname(self, moment: datetime | None) -> str:
+        """Return the name of the zone."""
+        return self.key
+
+
+def _zone(name: str, offset: timedelta | None) -> tzinfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder
-        return None
+        return UnknownZone(name, offset)
 
 
-def _read_datetime(written: str | list[Any]) -> datetime:
+def _read_moment(kind: type[datetime] | type[time], written: str | list[Any]) -> datetime | time:
     if isinstance(written, str):
-        return datetime.fromisoformat(written)
+        return kind.fromisoformat(written)
     text, name, fold = written
-    moment = datetime.fromisoformat(text).replace(fold=fold)
-    zone = _zone(name) if name else None
-    return moment.replace(tzinfo=zone) if zone else moment
-
-
-def _read_time(written: str | list[Any]) -> time:
-    if isinstance(written, str):
-        return time.fromisoformat(written)
-    text, name, fold = written
-    moment = time.fromisoformat(text).replace(fold=fold)
-    return moment.replace(tzinfo=_zone(name)) if name else moment
+    moment = kind.fromisoformat(text).replace(fold=fold)
+    return moment.replace(tzinfo=_zone(name, moment.utcoffset())) if name else moment
 
 
 _READERS: dict[str, Callable[[Any], object]] = {
@@ -227,9 +266,9 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "~~set": set,
     "~~frozenset": frozenset,
     "~~bytes": lambda text: b64decode(text, validate=True),
-    "~~datetime": _read_datetime,
+    "~~datetime": lambda written: _read_moment(datetime, written),
     "~~date": date.fromisoformat,
-    "~~time": _read_time,
+    "~~time": lambda written: _read_moment(time, written),
     "~~timedelta": lambda parts: timedelta(*parts),
     "~~decimal": Decimal,
     "~~uuid": UUID,

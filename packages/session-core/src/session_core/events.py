@@ -66,4 +66,7 @@ class Events:
         reference = blake2s(key.encode(), key=self._salt, digest_size=6).hexdigest() if key else ""
         logger.log(level, "session %s: %s%s", reference or "-", name, detail and f" ({detail})")
         if self._hook is not None:
-            self._hook(Event(name, reference, detail))
+            try:
+                self._hook(Event(name, reference, detail))
+            except Exception:  # an observer must not decide over the session
+                logger.exception("the event hook failed")

@@ -150,6 +150,10 @@ class SessionManager:
             self._write(session)
         return session._answer
 
+    def is_anonymous(self, session: Session) -> bool:
+        """Whether nothing of this visitor is stored, and nobody has logged in."""
+        return session._status in ("new", "unsaved") and session._login is None
+
     def close(self, session: Session) -> None:
         """Refuse changes from now on: the response headers have left."""
         if not session.session_deleted:
@@ -196,10 +200,7 @@ class SessionManager:
         """End the session now, in the store as well. A second call changes nothing."""
         if not session.session_deleted:
             self._refuse_unsaved(session)
-            try:
-                end(self, session)
-            except StoreUnavailable as fault:
-                self.fail(fault)
+            self._ask(session, lambda: end(self, session))
         return session._answer
 
     def id_of(self, session: Session) -> str:
@@ -226,16 +227,28 @@ class SessionManager:
         force: bool = False,
         change: Callable[[dict[Any, Any]], Any] | None = None,
     ) -> Any:
+        return self._ask(session, lambda: write(self, session, force=force, change=change))
+
+    def _ask(self, session: Session, question: Callable[[], T]) -> T:
+        """Ask the store; within one web request not again after it could not answer."""
+        if session._fault is not None:
+            raise session._fault
         try:
-            return write(self, session, force=force, change=change)
+            return question()
         except StoreUnavailable as fault:
-            self.fail(fault)
+            try:
+                self.fail(fault)
+            except StoreUnavailable as raised:
+                if session._once:
+                    session._fault = raised
+                raise
 
     def _prepare(self, session: Session, status: Status) -> None:
         session._manager = self
         session._status = status
         session._id = session._candidate = session._snapshot = session._dead = None
-        session._idle = session._login = None
+        session._idle = session._login = session._fault = None
+        session._once = False
         session._assigned = set()
         session._cleared = False
         session._answer = NOTHING

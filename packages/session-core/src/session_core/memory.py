@@ -47,8 +47,8 @@ class MemoryStore:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._queue = ExpiryQueue()
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        # One for each process: a lock that is held at a fork stays locked in the child.
+        self._locks = {os.getpid(): threading.Lock()}
         self._evicted = ThrottledLog(
             logger,
             f"MemoryStore is full (max_entries={max_entries}): "
@@ -59,8 +59,6 @@ class MemoryStore:
         return len(self._entries)
 
     def load(self, key: str) -> tuple[bytes, _Entry] | None:
-        if os.getpid() != self._pid:
-            self._warn_of_fork()
         entry = self._entries.get(key)
         if entry is None or entry.expires <= self._clock():
             return None
@@ -68,7 +66,7 @@ class MemoryStore:
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
         now = self._clock()
-        with self._lock:
+        with self._lock():
             entry = self._entries.get(key)
             if entry is not None and entry.expires > now:
                 return False
@@ -79,7 +77,7 @@ class MemoryStore:
 
     def replace(self, key: str, version: object, record: bytes, ttl: float) -> bool:
         now = self._clock()
-        with self._lock:
+        with self._lock():
             entry = self._entries.get(key)
             if entry is None or entry is not version or entry.expires <= now:
                 return False
@@ -87,17 +85,17 @@ class MemoryStore:
             return True
 
     def delete(self, key: str) -> None:
-        with self._lock:
+        with self._lock():
             self._entries.pop(key, None)
             self._queue.discard(key)
 
     def sweep(self) -> int:
-        with self._lock:
+        with self._lock():
             return self._free(self._clock(), 2 * len(self._entries) + 64)
 
     def scan(self) -> Iterator[str]:
         now = self._clock()
-        with self._lock:
+        with self._lock():
             keys = [key for key, entry in self._entries.items() if entry.expires > now]
         return iter(keys)
 
@@ -118,10 +116,15 @@ class MemoryStore:
             del self._entries[self._queue.pop_soonest()]
             self._evicted.note()
 
-    def _warn_of_fork(self) -> None:
-        self._pid = os.getpid()
-        logger.warning(
-            "sessions in memory are used from a second process (%d): each process has its own, "
-            "so visitors lose theirs when another one answers; use a store that processes share",
-            self._pid,
-        )
+    def _lock(self) -> threading.Lock:
+        pid = os.getpid()
+        lock = self._locks.get(pid)
+        if lock is None:
+            logger.warning(
+                "sessions in memory are used from a second process (%d): each process has its "
+                "own, so visitors lose theirs when another one answers; use a store that "
+                "processes share",
+                pid,
+            )
+            lock = self._locks.setdefault(pid, threading.Lock())
+        return lock

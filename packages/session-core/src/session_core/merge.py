@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .codec import IMMUTABLE, encode_field
+from .codec import IMMUTABLE, decode, encode_field
 from .record import Lines, Record, split_lines
 
 __all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "whole"]
@@ -37,6 +37,11 @@ class Snapshot:
             lines = split_lines(self.record.body, self.values)
             self._lines = lines if len(lines) == len(self.values) else self.record.lines()
         return self._lines
+
+    def differs_in_blanks(self, key: Any, line: str) -> bool:
+        """Whether the stored line is ``line`` with blanks in it, by some other writer."""
+        stored = self.lines[key]
+        return " " in stored and encode_lines(decode(f"{{{stored}}}")).get(key) == line
 
 
 @dataclass(slots=True)
@@ -77,7 +82,9 @@ def find_delta(
         if same and type(value) in IMMUTABLE:
             continue
         line = encode_field(key, value)
-        if known and line == snapshot.lines[key]:
+        if known and (
+            line == snapshot.lines[key] or (same and snapshot.differs_in_blanks(key, line))
+        ):
             continue
         delta.lines[key] = line
         if same and key not in assigned:

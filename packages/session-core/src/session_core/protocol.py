@@ -159,7 +159,8 @@ def _create(
             dict.clear(session)
             session.session_modified = False
             return result
-    data, ttl = _sealed(manager, record, now)
+    data = _sealed(manager, record)
+    ttl = record.expires(manager.absolute_timeout) - now
     backoff = _Backoff(manager.wait)
     while True:
         session_id = manager.id_of(session)
@@ -203,10 +204,13 @@ def _update(
             lines = merge(fresh.lines, delta)
         now = manager.clock()
         record = _next_record(session, fresh.record, delta, now)
+        ttl = record.expires(manager.absolute_timeout) - now
+        if ttl <= 0:  # the absolute timeout has passed since the session was opened
+            return _lost(manager, session, own, delta, change)
         record.put_lines(lines)
         if change is not None:
             result, lines = _apply(change, record)
-        data, ttl = _sealed(manager, record, now)
+        data = _sealed(manager, record)
         target = session._candidate or session._id or ""
         if session._candidate is None:
             done = manager.store.replace(key, version, data, ttl)
@@ -255,9 +259,11 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     if not manager.rolling or base.written or now - base.record.saved < base.record.idle / 10:
         return
     record = evolve(base.record, saved=now)
-    data, ttl = _sealed(manager, record, now)
+    ttl = record.expires(manager.absolute_timeout) - now
     session_id = session._id or ""
-    if manager.store.replace(store_key(session_id), base.version, data, ttl):
+    if ttl > 0 and manager.store.replace(
+        store_key(session_id), base.version, record.to_bytes(), ttl
+    ):
         session._snapshot = evolve(base, record=record, written=True)
         session._answer = Answer("extend", session_id, ttl)
 
@@ -271,8 +277,8 @@ def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
     return result, lines
 
 
-def _sealed(manager: SessionManager, record: Record, now: float) -> tuple[bytes, float]:
-    """Return the bytes to store and for how long."""
+def _sealed(manager: SessionManager, record: Record) -> bytes:
+    """Return the bytes to store, if they are not too many."""
     data = record.to_bytes()
     if len(data) > manager.max_bytes // 2:
         if len(data) > manager.max_bytes:
@@ -281,7 +287,7 @@ def _sealed(manager: SessionManager, record: Record, now: float) -> tuple[bytes,
                 "keep large things elsewhere and their keys in the session"
             )
         manager.large.note()
-    return data, max(record.expires(manager.absolute_timeout) - now, 0.001)
+    return data
 
 
 def _wrote(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, Protocol
 
-from .answer import Answer
+from .answer import NOTHING, Answer
 from .errors import SessionClosed, SessionError, StoreUnavailable
 from .manager import SessionManager, logger
 from .session import Session
@@ -40,7 +40,8 @@ class RequestSession:
     - ``persistent``: whether the cookie gets a Max-Age, the session's idle timeout. Then it is
       sent again whenever the session is extended.
     - ``on_outage``: what `get` does when the store cannot be asked: ``error`` raises
-      `StoreUnavailable`, ``anonymous`` gives an empty session that is not stored.
+      `StoreUnavailable`, ``anonymous`` gives an empty session that is not stored. The same holds
+      for the first commit of a visitor who has no session yet.
     """
 
     __slots__ = ("_cookie", "_environ", "_failed", "_fault", "_manager", "_on_outage",
@@ -89,6 +90,7 @@ class RequestSession:
                 self._fault = fault
                 raise
             self.session = self._manager.unsaved()
+        self.session._once = True
         return self.session
 
     def commit(self, *, failed: bool = False) -> str | None:
@@ -96,7 +98,14 @@ class RequestSession:
         session = self.session
         if session is None:
             return None
-        return self._set_cookie(self._manager.commit(session, failed=failed))
+        try:
+            answer = self._manager.commit(session, failed=failed)
+        except StoreUnavailable:
+            if self._on_outage == "error" or not self._manager.is_anonymous(session):
+                raise
+            self._manager.events.send("write dropped", detail="the store was unavailable")
+            answer = NOTHING
+        return self._set_cookie(answer)
 
     def start(self, status: str, headers: Headers) -> Headers:
         """Commit and return the headers to send, when a response is about to begin.

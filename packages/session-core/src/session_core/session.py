@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeVar
 
-from .errors import SessionClosed, SessionDeleted
+from .errors import SessionClosed, SessionDeleted, StoreUnavailable
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -51,10 +51,12 @@ class Session(dict[Any, Any]):
         "_candidate",
         "_cleared",
         "_dead",
+        "_fault",
         "_id",
         "_idle",
         "_login",
         "_manager",
+        "_once",
         "_snapshot",
         "_status",
         "session_backing",
@@ -74,11 +76,13 @@ class Session(dict[Any, Any]):
     """What the session was opened from: a store, or what carries one."""
 
     _manager: SessionManager
+    _once: bool  # whether a fault of the store counts for as long as the session is used
     _status: Status
     _id: str | None  # in the store, and to the client
     _candidate: str | None  # drawn for the next create
     _snapshot: Snapshot | None  # what the store held when we last looked
     _dead: Dead | None  # why it is gone
+    _fault: StoreUnavailable | None  # what the store said to this request
     _idle: float | None  # set by this request
     _login: tuple[str, float] | None  # owner and when, by this request
     _answer: Answer  # what to tell the client so far
@@ -111,7 +115,8 @@ class Session(dict[Any, Any]):
     def session_gone(self) -> bool:
         """Whether the session ended under this request, by a logout or renewal elsewhere.
 
-        It is empty then, and what is written to it is dropped; `session_login` starts afresh.
+        What is written to it is dropped, and `session_login` starts afresh. It is empty if that was
+        known when it was opened; a commit that finds out leaves the data that it had.
         """
         return self._status == "gone"
 
