@@ -349,7 +349,7 @@ def test_a_record_is_as_documented(world):
     assert len(head) == 16
     assert (form, kind) == ("sc1", "live")
     assert [float(number) for number in numbers] == [1800000010, 1800000010, 300, 1]
-    assert json.loads(more) == ["alice@example.org"]
+    assert json.loads(more) == ["alice@example.org", None]
     assert body == b'{"user":"alice",\n"cart":{"apples":3},\n"~1":{"~~tuple":[1]}}'
     head, form, kind, at, more = dead.decode("ascii").rstrip("\n").split(" ", 4)
     assert (form, kind, float(at)) == ("sc1", "dead", 1800000010)
@@ -421,7 +421,7 @@ def test_a_record_of_another_layout_is_read_and_merged_right(world, rewrite, lay
 def test_further_items_of_the_envelope_are_kept(world, rewrite):
     session_id = world.stored(a=1)
     more = [{"~~datetime": "2026-01-01"}, {"~~new": [1]}, "x y"]
-    tail = json.dumps([None, *more]).encode()
+    tail = json.dumps([None, None, *more]).encode()
     rewrite(lambda first, body: first.removesuffix(b"[]") + tail + b"\n" + body)
     session_id = world.request(session_id, lambda s: s.update(b=2)).session_id
     session_id = world.request(session_id, lambda s: s.session_regenerate()).session_id
@@ -431,7 +431,7 @@ def test_further_items_of_the_envelope_are_kept(world, rewrite):
         for record in (world.store.inner.load(key)[0] for key in world.store.inner.scan())
         if b" live " in record
     )
-    assert json.loads(live.partition(b"\n")[0].split(b" ", 7)[7]) == [None, *more]
+    assert json.loads(live.partition(b"\n")[0].split(b" ", 7)[7]) == [None, None, *more]
 
 
 # -- damage ------------------------------------------------------------------------------------

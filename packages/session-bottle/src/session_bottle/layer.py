@@ -21,6 +21,7 @@ from session_core.request import Headers, RequestSession
 from session_core.wsgi import Exchange, watch
 
 from .errors import SessionUnavailable
+from .explain import warn_of_http
 
 if TYPE_CHECKING:
     from .plugin import BottleSessions
@@ -38,9 +39,10 @@ class Scope(RequestSession):
     def __init__(self, plugin: BottleSessions, environ: dict[str, Any]) -> None:
         super().__init__(
             plugin.manager,
-            plugin.cookie,
+            plugin.cookies[environ["wsgi.url_scheme"] == "https"],
             environ,
             persistent=plugin.persistent,
+            headers=plugin.headers,
             on_outage=plugin.on_outage,
         )
         self._plugin: Final = plugin
@@ -77,7 +79,10 @@ class Scope(RequestSession):
                 name,
                 name,
             )
-        return super().start(status, headers)
+        headers = super().start(status, headers)
+        if self.session is not None and not self._plugin.warned_of_http:
+            self._plugin.warned_of_http = warn_of_http(self._plugin, self._environ, headers)
+        return headers
 
     def restore(self) -> None:
         """Give the name back to the app that has mounted this one."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 from session_backends import Backing, CacheStore
 from session_core import ConfigurationError, find_store
 
-__all__ = ["find_backing", "from_environment", "switch_from_environment"]
+__all__ = ["find_backing", "from_environment", "read_secure"]
 
 _CACHE = ("get", "set", "add", "delete", "has")  # what tells a cachelib cache
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -35,10 +35,13 @@ def from_environment(default: Any, name: str, old_name: str | None = None) -> An
     return default
 
 
-def switch_from_environment(default: bool, name: str, old_name: str | None = None) -> bool:
-    """Return a bool: of the variable every text but false, 0, no and off means True."""
-    value = from_environment(default, name, old_name)
-    return value.strip().lower() not in _FALSE if isinstance(value, str) else value
+def read_secure(given: bool | Literal["auto"]) -> bool | Literal["auto"]:
+    """Return ``session_secure``: of the variable, all but auto, false, 0, no and off is True."""
+    value: Any = from_environment(given, "SESSION_SECURE", "SECURE_COOKIE")
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return "auto" if word == "auto" else word not in _FALSE
+    return given
 
 
 def find_backing(given: Any, options: dict[str, Any], wait: float) -> Any:

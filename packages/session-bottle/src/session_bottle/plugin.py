@@ -19,8 +19,9 @@ from session_core.request import OnOutage, SupportsCookie
 
 from .cookie import SignedCookie
 from .errors import BottleManager
+from .explain import explain
 from .layer import Layer, Scope
-from .option import find_backing, from_environment, switch_from_environment
+from .option import find_backing, from_environment, read_secure
 
 __all__ = ["BottleSessions", "get_session"]
 
@@ -39,19 +40,23 @@ class BottleSessions:
     - ``session_cookie``: name of the cookie. Environment: ``SESSION_COOKIE``.
     - ``session_expire``: idle timeout, in seconds or a timedelta, since the last write; also the
       cookie's Max-Age. Environment: ``SESSION_LIFE`` (seconds).
-    - ``session_secure``: cookie over https only. Environment: ``SESSION_SECURE``.
+    - ``session_secure``: cookie over https only. ``'auto'``: if the request came over https.
+      Environment: ``SESSION_SECURE``.
     - ``session_path``: path of the cookie. Environment: ``SESSION_PATH``.
     - ``session_reference``: name of the request attribute, and of the plugin.
     - ``session_samesite``: ``'Lax'``, ``'Strict'``, ``'None'``, or None for no attribute.
     - ``session_domain``: Domain of the cookie; None for the host that set it.
     - ``session_partitioned``: a separate cookie under each embedding site (CHIPS).
     - ``session_secret``: a text, or a list of texts OLDEST FIRST, to sign the cookie with: the
-      last one signs, all of them verify. Default None: unsigned, 256 random bits.
+      last one signs, all of them verify. Default None: unsigned, 256 random bits. Environment:
+      ``SESSION_SECRET`` (one key).
     - ``session_absolute``: absolute timeout, in seconds or a timedelta. Default None.
     - ``session_rolling``: reading extends a session, too, writing at most once per tenth of its
       idle timeout.
     - ``session_persistent``: the cookie gets a Max-Age, and is sent again whenever the session is
       extended. False: it ends with the browser session, and is sent once.
+    - ``session_headers``: responses get ``Vary: Cookie`` where the session was used, and
+      ``Cache-Control: no-store`` with a session cookie, unless they have one. False: they do not.
     - ``session_on_outage``: ``'error'`` answers 503 when the store cannot be asked,
       ``'anonymous'`` goes on with an empty session that is not stored.
     - ``session_max_bytes``: the largest session that is stored.
@@ -71,7 +76,7 @@ class BottleSessions:
         session_backing: Any = None,
         session_cookie: str = "bottlecookie",
         session_expire: float | timedelta = 300,
-        session_secure: bool = True,
+        session_secure: bool | Literal["auto"] = True,
         session_path: str = "/",
         session_reference: str = "session",
         *,
@@ -82,6 +87,7 @@ class BottleSessions:
         session_absolute: float | timedelta | None = None,
         session_rolling: bool = False,
         session_persistent: bool = True,
+        session_headers: bool = True,
         session_on_outage: OnOutage = "error",
         session_max_bytes: int = 1024 * 1024,
         session_wait: float = 2,
@@ -97,20 +103,8 @@ class BottleSessions:
         self.attribute: Final = f"bottle.request.ext.{session_reference}"
         self.scope_key: Final = f"session_bottle.{id(self)}"
         self.persistent: Final = session_persistent
+        self.headers: Final = session_headers
         self.on_outage: Final[Literal["error", "anonymous"]] = session_on_outage
-        policy = CookiePolicy(
-            from_environment(session_cookie, "SESSION_COOKIE"),
-            path=from_environment(session_path, "SESSION_PATH", "SECURE_PATH"),
-            domain=session_domain,
-            secure=switch_from_environment(session_secure, "SESSION_SECURE", "SECURE_COOKIE"),
-            same_site=session_samesite,
-            partitioned=session_partitioned,
-        )
-        self.cookie: Final[SupportsCookie] = (
-            policy
-            if session_secret is None
-            else SignedCookie(policy, CookieSigner(session_secret, cookie_name=policy.name))
-        )
         self.backing: Final = find_backing(session_backing, backing_options, session_wait)
         self.manager: Final = BottleManager(
             self.backing,
@@ -122,10 +116,29 @@ class BottleSessions:
             clock=session_clock,
             on_event=session_on_event,
         )
-        self.cookie_name: Final = policy.name
+        self.cookie_secure: Final = read_secure(session_secure)
+        policy = functools.partial(
+            CookiePolicy,
+            from_environment(session_cookie, "SESSION_COOKIE"),
+            path=from_environment(session_path, "SESSION_PATH", "SECURE_PATH"),
+            domain=session_domain,
+            same_site=session_samesite,
+            partitioned=session_partitioned,
+            max_age=self.manager.idle_timeout if session_persistent else None,
+        )
+        secret = from_environment(session_secret, "SESSION_SECRET")
+        usual = policy(secure=self.cookie_secure is not False)
+        over_http = policy(secure=False) if self.cookie_secure == "auto" else usual
+        self.policies: Final = {True: usual, False: over_http}
+        """By whether the request came over https."""
+        self.cookies: Final[dict[bool, SupportsCookie]] = {
+            https: each if secret is None else self._signed(each, secret)
+            for https, each in self.policies.items()
+        }
+        self.cookie_name: Final = self.policies[True].name
         self.cookie_expire: Final = self.manager.idle_timeout
-        self.cookie_secure: Final = policy.secure
-        self.session_path: Final = policy.path
+        self.session_path: Final = self.policies[True].path
+        self.warned_of_http = False
         self._layers: list[Layer] = []
         if app is not None:
             app.install(self)
@@ -188,6 +201,21 @@ class BottleSessions:
         if scope is None or scope.session is not session:
             raise SessionError("close_session takes what open_session returned in this request")
         _send(scope.commit(), response)
+
+    def explain(self) -> str:
+        """Say in plain words what became of the session cookie in the current request.
+
+        Which cookies came and why each was accepted or not, and whether the response will carry
+        one and why. For the log or a page of yours while you search for a mistake: it asks the
+        store for each cookie. Holds neither ids nor data.
+        """
+        return explain(self, request.environ)
+
+    def _signed(
+        self, policy: CookiePolicy, secret: str | bytes | Iterable[str | bytes]
+    ) -> SignedCookie:
+        signer = CookieSigner(secret, cookie_name=policy.name)
+        return SignedCookie(policy, signer, lambda: self.manager.events.send("signature refused"))
 
     # -- natively mounted and merged children -------------------------------------------------
 

@@ -19,11 +19,15 @@ class Answer:
     - ``extend``: the id that the client has lives for ``seconds`` from now. Send it again only if
       the client was told a life time; otherwise it has what it needs.
     - ``forget``: the session has ended. Have the client remove the id.
+
+    ``persistent``: whether the client should keep the id when it is closed, as the session has it;
+    None if that is for the application to say.
     """
 
     action: Action
     session_id: str = ""
     seconds: float = 0
+    persistent: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Answer {self.action}>"

@@ -28,6 +28,7 @@ _LEVELS: Final = {
     "logged out": logging.INFO,
     "conflict": logging.DEBUG,
     "damaged": logging.WARNING,
+    "signature refused": logging.WARNING,
     "write dropped": logging.WARNING,
     "unavailable": logging.ERROR,
 }
@@ -39,6 +40,7 @@ class Event:
 
     ``name`` is one of: created, unknown (an id that the store does not know), expired, renewed,
     logged in, logged out, conflict (a write had to be merged), damaged (an unreadable record),
+    signature refused (a cookie that we did not sign),
     write dropped (the session was gone), unavailable (the store). ``reference`` is the
     short hash of the session, or empty; ``detail`` says more, in words, without any data.
     """

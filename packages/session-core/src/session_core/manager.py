@@ -203,6 +203,19 @@ class SessionManager:
             self._ask(session, lambda: end(self, session))
         return session._answer
 
+    def persist(self, session: Session, value: bool) -> None:
+        """Set `Session.session_persistent`."""
+        if not isinstance(value, bool):
+            raise ConfigurationError("session_persistent is True or False")
+        session._persistent = value
+        session.session_modified = True
+
+    def time_left(self, session: Session) -> float | None:
+        """Return `Session.session_expires_in`."""
+        if session._snapshot is None or session._status != "live":
+            return None
+        return max(session._snapshot.record.expires(self.absolute_timeout) - self.clock(), 0)
+
     def id_of(self, session: Session) -> str:
         """Return the session's id; one that is not stored yet gets its id here."""
         if session._candidate is None:
@@ -249,6 +262,7 @@ class SessionManager:
         session._id = session._candidate = session._snapshot = session._dead = None
         session._idle = session._login = session._fault = None
         session._once = False
+        session._persistent = None
         session._assigned = set()
         session._cleared = False
         session._answer = NOTHING

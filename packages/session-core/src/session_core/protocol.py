@@ -150,7 +150,8 @@ def _create(
     """Store ``lines`` under a fresh id; ``own`` are those of all that the session holds."""
     now = manager.clock()
     owner, created = session._login or (None, now)
-    record = Record(created, now, session._idle or manager.idle_timeout, owner)
+    idle = session._idle or manager.idle_timeout
+    record = Record(created, now, idle, owner, persistent=session._persistent)
     record.put_lines(lines)
     result = None
     if change is not None:
@@ -235,6 +236,8 @@ def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> R
         record.epoch += 1
     if session._login is not None:
         record.owner, record.created = session._login
+    if session._persistent is not None:
+        record.persistent = session._persistent
     return record
 
 
@@ -265,7 +268,7 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
         store_key(session_id), base.version, record.to_bytes(), ttl
     ):
         session._snapshot = evolve(base, record=record, written=True)
-        session._answer = Answer("extend", session_id, ttl)
+        session._answer = Answer("extend", session_id, ttl, record.persistent)
 
 
 def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
@@ -305,20 +308,21 @@ def _wrote(
         _show(session, record, own, lines)
         own = lines
     seconds = record.expires(manager.absolute_timeout) - record.saved
+    action: Action = "issue"
     if session_id == session._id:
         told = session._answer.action  # an id that was issued earlier in this request still is
-        action: Action = "issue" if told == "issue" else "extend"
-        session._answer = Answer(action, session_id, seconds)
+        if told != "issue" and session._persistent is None:
+            action = "extend"
     else:
-        session._answer = Answer("issue", session_id, seconds)
         name = "logged in" if session._login else "renewed" if session._id else "created"
         manager.events.send(name, store_key(session_id))
+    session._answer = Answer(action, session_id, seconds, record.persistent)
     session._snapshot = Snapshot(
         record, None, dict(session), written=True, complete=own == lines, _lines=own
     )
     session._status = "live"
     session._id, session._candidate = session_id, None
-    session._idle = session._login = session._dead = None
+    session._idle = session._login = session._dead = session._persistent = None
     session._assigned.clear()
     session._cleared = session.session_modified = False
     session.session_is_saved = True

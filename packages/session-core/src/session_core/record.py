@@ -2,7 +2,7 @@
 
 Two or more lines of ASCII text. The first one is the envelope:
 
-    <head> sc1 live <created> <saved> <idle> <epoch> [owner]
+    <head> sc1 live <created> <saved> <idle> <epoch> [owner, persistent]
     <head> sc1 dead <at> [reason, next]
 
 - *head*: 16 random base64url characters, new at every write (see `session_core.store`).
@@ -10,8 +10,9 @@ Two or more lines of ASCII text. The first one is the envelope:
   keeps, further items at the end of the JSON list.
 - *created*, *saved*: decimal seconds since the epoch; *created* starts the absolute timeout, which
   only a login starts again, *saved* the idle timeout. *idle*: that timeout of this very session,
-  in seconds. *epoch*: how often it was cleared. *owner*: what a login recorded, text or null; the
-  list may be empty.
+  in seconds. *epoch*: how often it was cleared. *owner*: what a login recorded, text or null, and
+  then *created* is the time of that login. *persistent*: whether the client keeps the id when it is
+  closed; null, or missing as the whole list may be, for what the application says.
 - *at*: when it ended; *reason*: "ended" or "renewed"; *next*: the store key of the successor, or
   null.
 
@@ -75,13 +76,15 @@ class Record:
     idle: float
     owner: str | None = None
     epoch: int = 0
+    persistent: bool | None = None
     more: list[Any] = field(default_factory=list)
     body: str = "{}"
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         head = secrets.token_urlsafe(12)
-        tail = "[]" if self.owner is None and not self.more else _to_json([self.owner, *self.more])
+        rare = [self.owner, self.persistent, *self.more]
+        tail = "[]" if rare == [None, None] else _to_json(rare)
         return (
             f"{head} sc{FORMAT} live {self.created!r} {self.saved!r} {self.idle!r} {self.epoch} "
             f"{tail}\n{self.body}"
@@ -175,8 +178,11 @@ def _read_live(fields: list[bytes], body: bytes) -> Record:
     if not 0 <= record.created + record.saved + record.idle < math.inf:  # neither is NaN
         raise ValueError
     if tail != b"[]":
-        owner, *record.more = _from_json(tail.decode("ascii"))
+        owner, *rare = _from_json(tail.decode("ascii"))
         record.owner = _text_or_none(owner)
+        if rare:
+            record.persistent = _bool_or_none(rare[0])
+            record.more = rare[1:]
     record.body = body.decode("ascii")
     return record
 
@@ -185,3 +191,9 @@ def _text_or_none(item: object) -> str | None:
     if item is None or isinstance(item, str):
         return item
     raise TypeError("text or null is expected")
+
+
+def _bool_or_none(item: object) -> bool | None:
+    if item is None or isinstance(item, bool):
+        return item
+    raise TypeError("true, false or null is expected")

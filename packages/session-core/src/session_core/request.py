@@ -6,7 +6,7 @@ each request, hands its `get` to the handler, and sends the headers that `start`
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from .answer import NOTHING, Answer
 from .errors import SessionClosed, SessionError, StoreUnavailable
@@ -33,18 +33,28 @@ class SupportsCookie(Protocol):
         """Return the ``Set-Cookie`` value that removes the cookie."""
 
 
+@runtime_checkable
+class SupportsRotation(Protocol):
+    """Optional: a cookie whose values are signed with keys that change."""
+
+    def is_current(self, header: str, value: str) -> bool:
+        """Whether the ``Cookie`` header carries this id as `issue` would write it now."""
+
+
 class RequestSession:
     """The session of one request.
 
     - ``environ``: the WSGI environment; only its ``HTTP_COOKIE`` is read.
     - ``persistent``: whether the cookie gets a Max-Age, the session's idle timeout. Then it is
       sent again whenever the session is extended.
+    - ``headers``: whether responses get ``Vary: Cookie`` where the session was used, and
+      ``Cache-Control: no-store`` with a session cookie, unless they have their own.
     - ``on_outage``: what `get` does when the store cannot be asked: ``error`` raises
       `StoreUnavailable`, ``anonymous`` gives an empty session that is not stored. The same holds
       for the first commit of a visitor who has no session yet.
     """
 
-    __slots__ = ("_cookie", "_environ", "_failed", "_fault", "_manager", "_on_outage",
+    __slots__ = ("_cookie", "_environ", "_failed", "_fault", "_headers", "_manager", "_on_outage",
                  "_persistent", "_started", "session")  # fmt: skip
 
     def __init__(
@@ -54,8 +64,10 @@ class RequestSession:
         environ: dict[str, Any],
         *,
         persistent: bool = False,
+        headers: bool = True,
         on_outage: OnOutage = "error",
     ) -> None:
+        self._headers: Final = headers
         self._manager: Final = manager
         self._cookie: Final = cookie
         self._environ: Final = environ
@@ -120,11 +132,14 @@ class RequestSession:
         cookie = self.commit(failed=self._failed)
         self._started = True
         self._manager.close(self.session)
-        headers = _vary_by_cookie(headers)
+        if self._headers:
+            headers = _vary_by_cookie(headers)
         if cookie is not None:
             ours = cookie[: cookie.index("=") + 1]
             headers = [item for item in headers if not _sets(item, ours)]
             headers.append(("Set-Cookie", cookie))
+            if self._headers and not any(name.lower() == "cache-control" for name, _ in headers):
+                headers.append(("Cache-Control", "no-store"))
         return headers
 
     def finish(self) -> None:
@@ -143,11 +158,17 @@ class RequestSession:
     def _set_cookie(self, answer: Answer) -> str | None:
         if answer.action == "forget":
             return self._cookie.forget()
-        if answer.action == "issue" or (answer.action == "extend" and self._persistent):
-            return self._cookie.issue(
-                answer.session_id, answer.seconds if self._persistent else None
-            )
+        persistent = self._persistent if answer.persistent is None else answer.persistent
+        if answer.action == "issue" or (
+            answer.action == "extend" and (persistent or self._is_outdated(answer.session_id))
+        ):
+            return self._cookie.issue(answer.session_id, answer.seconds if persistent else None)
         return None
+
+    def _is_outdated(self, session_id: str) -> bool:
+        if not isinstance(self._cookie, SupportsRotation):
+            return False
+        return not self._cookie.is_current(self._environ.get("HTTP_COOKIE", ""), session_id)
 
 
 def _sets(item: tuple[str, str], start: str) -> bool:

@@ -57,6 +57,7 @@ class Session(dict[Any, Any]):
         "_login",
         "_manager",
         "_once",
+        "_persistent",
         "_snapshot",
         "_status",
         "session_backing",
@@ -77,6 +78,7 @@ class Session(dict[Any, Any]):
 
     _manager: SessionManager
     _once: bool  # whether a fault of the store counts for as long as the session is used
+    _persistent: bool | None  # set by this request
     _status: Status
     _id: str | None  # in the store, and to the client
     _candidate: str | None  # drawn for the next create
@@ -126,6 +128,45 @@ class Session(dict[Any, Any]):
         if self._login is not None:
             return self._login[0]
         return None if self._snapshot is None else self._snapshot.record.owner
+
+    @property
+    def session_authenticated_at(self) -> float | None:
+        """When `session_login` was last called, in seconds since the epoch, or None."""
+        if self._login is not None:
+            return self._login[1]
+        if self._snapshot is None or self._snapshot.record.owner is None:
+            return None
+        return self._snapshot.record.created  # a login starts the absolute timeout again
+
+    def session_fresh(self, seconds: float | timedelta) -> bool:
+        """Whether the login is at most ``seconds`` (or a timedelta) ago.
+
+        For sensitive actions: ask for the password again if it is not (ASVS 5.0, 7.5.3), and call
+        `session_login` again when it was right.
+        """
+        limit = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        at = self.session_authenticated_at
+        return at is not None and self._manager.clock() - at <= limit
+
+    @property
+    def session_expires_in(self) -> float | None:
+        """Seconds until the stored session ends if nothing extends it; None if none is stored."""
+        return self._manager.time_left(self)
+
+    @property
+    def session_persistent(self) -> bool | None:
+        """Whether the client keeps the session when it is closed ("remember me").
+
+        None (the default) leaves it to the application's option. Set it to True or False: it
+        takes effect with the next commit and stays with the session, also after a renewal.
+        """
+        if self._persistent is None and self._snapshot is not None:
+            return self._snapshot.record.persistent
+        return self._persistent
+
+    @session_persistent.setter
+    def session_persistent(self, value: bool) -> None:
+        self._manager.persist(self, value)
 
     # -- what a handler can do -------------------------------------------------------------
 
