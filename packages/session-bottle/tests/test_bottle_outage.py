@@ -139,9 +139,10 @@ def test_a_commit_that_fails_replaces_the_answer(app, visit, store):
     assert reply.get("Content-Disposition") is None
 
 
-def test_head_during_an_outage(visit, store):
-    store.broken = {"load"}
-    reply = visit("/read", "HEAD")
+@pytest.mark.parametrize(("verb", "path"), [("load", "/read"), ("replace", "/set")])
+def test_head_during_an_outage(visit, store, verb, path):
+    store.broken = {verb}
+    reply = visit(path, "HEAD")
     assert_unavailable(reply)
     assert reply.body == b""
 

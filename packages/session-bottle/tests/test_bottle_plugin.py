@@ -75,6 +75,17 @@ def test_uninstall_below_another_instance(app, browse):
     assert visit("/").text == "False True"
 
 
+def test_uninstall_above_another_instance(app, browse):
+    app.route("/", callback=lambda: f"{has_session()} {has_session('other')}")
+    app.error(404)(lambda error: f"{has_session()} {has_session('other')}")
+    BottleSessions(app)
+    second = BottleSessions(app, session_cookie="other", session_reference="other")
+    app.uninstall(second)
+    visit = browse(app)
+    assert visit("/").text == "True False"
+    assert visit("/nowhere").text == "True False"
+
+
 def test_uninstall_from_one_of_two_apps(browse):
     btl = BottleSessions()
     apps = [Bottle(), Bottle()]
@@ -83,6 +94,7 @@ def test_uninstall_from_one_of_two_apps(browse):
         each.route("/", callback=has_session)
     apps[0].uninstall(btl)
     assert [browse(each)("/").text for each in apps] == ["False", "True"]
+    assert ["wsgi" in vars(each) for each in apps] == [False, True]
 
 
 def test_app_close_undoes_the_layer(app):
@@ -289,6 +301,10 @@ def test_plugin_on_the_child_only(browse, native, outcome):
         counter()()
         raise HTTPResponse("no", 500)
 
+    @child.route("/late")
+    def late():
+        yield counter("late")()
+
     mount(parent, child, native)
     parent.route("/parent", callback=has_session)
     prefix = "" if native else "/child"
@@ -296,6 +312,7 @@ def test_plugin_on_the_child_only(browse, native, outcome):
     assert [visit(f"{prefix}/count").text for _ in range(3)] == ["1", "2", "3"]
     assert visit(f"{prefix}/fail").code == 500
     assert visit(f"{prefix}/count").text == "4"
+    assert [visit(f"{prefix}/late").text for _ in range(2)] == ["1", "2"]
     assert visit("/parent").text == "False"
 
 

@@ -616,3 +616,38 @@ def test_a_call_stack_that_is_used_up_is_not_damage(world):
         found = None
     assert found is None or found == {"a": [[[[[[1]]]]]]}
     assert world.manager.open(session_id) == {"a": [[[[[[1]]]]]]}
+
+
+@given(value=values)
+def test_the_encoder_of_the_standard_library_writes_the_same(value):
+    def plain(prepared):
+        return json.dumps(prepared, separators=(",", ":"), allow_nan=False)
+
+    text = encode(value)
+    assert plain(json.loads(text)) == text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v.__setitem__(0, True),
+        lambda v: v.__setitem__(0, 1.0),
+        lambda v: v[1].append(2),
+        lambda v: v[2].update(b=1),
+        lambda v: v[3].add(3),
+        lambda v: v.__setitem__(4, -0.0),
+        lambda v: v.__setitem__(5, datetime.date(2026, 1, 2)),
+        lambda v: v[2].__setitem__("a", v[2].pop("a") + 1),
+    ],
+)
+def test_every_nested_change_is_seen(world, change):
+    value = [1, [1], {"a": 1}, {1, 2}, 0.0, datetime.date(2026, 1, 1)]
+    for part in (value, value[:5]):
+        session_id = world.stored(value=part)
+        session = world.manager.open(session_id)
+        try:
+            change(session["value"])
+        except IndexError:
+            continue
+        assert world.manager.commit(session).action == "extend"
+        assert alike(world.data(session_id)["value"], session["value"])

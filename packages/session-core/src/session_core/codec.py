@@ -57,7 +57,6 @@ IMMUTABLE: Final = frozenset(
 """Types whose values cannot change in place."""
 
 _quote = json.encoder.encode_basestring_ascii
-_to_json = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 _DIGITS_SAFE_BITS = 2000  # sys.set_int_max_str_digits takes no limit below 640 digits
 _ATOMS = frozenset({bool, type(None)})
 
@@ -85,7 +84,25 @@ def encode_key(key: object) -> str:
 
 def decode(text: str) -> Any:
     """Return the value of ``text``. Raises ValueError, TypeError, or another built-in error."""
-    return (_tagged if '"~' in text else _plain).decode(text)
+    value, end = (_tagged if '"~' in text else _plain).raw_decode(text)
+    if end != len(text) and not text[end:].isspace():
+        raise ValueError("more than one value")
+    return value
+
+
+def _new_encoder() -> Callable[[Any], str]:
+    """Return what turns prepared values into JSON."""
+    encoder = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
+    # The standard library makes its C encoder anew for every call, which costs more than encoding
+    # a small value. It has no public name.
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    chunks = make(None, encoder.default, _quote, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_to_json = _new_encoder()
 
 
 def too_deep(text: str) -> bool:

@@ -113,8 +113,10 @@ class SessionManager:
     def open_into(self, session: Session, *session_ids: str | None) -> None:
         """`open`, for an object that exists already."""
         self._prepare(session, "new")
-        ids = [each for each in dict.fromkeys(session_ids) if each and is_session_id(each)]
-        for session_id in ids[:MAX_CANDIDATES]:
+        ids = [each for each in session_ids if each and is_session_id(each)]
+        if len(ids) > 1:
+            ids = list(dict.fromkeys(ids))[:MAX_CANDIDATES]
+        for session_id in ids:
             key = store_key(session_id)
             try:
                 found, version = look(self, key)

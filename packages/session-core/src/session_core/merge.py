@@ -7,6 +7,7 @@ an equal value is no change.
 
 from __future__ import annotations
 
+import marshal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ class Snapshot:
     version: Any
     values: dict[Any, Any]
     """The loaded values: the very objects that the session handed out."""
+    prints: dict[Any, bytes] = field(default_factory=dict)
+    """Fingerprints of those values that may change in place, as they were when they were loaded."""
     written: bool = False
     """Whether this request wrote it, so that the store's version of it is unknown."""
     complete: bool = True
@@ -44,15 +47,43 @@ class Snapshot:
         return " " in stored and encode_lines(decode(f"{{{stored}}}")).get(key) == line
 
 
+def fingerprint(value: Any) -> bytes:
+    """Return bytes that differ when ``value`` has changed; never read back. ValueError: cannot.
+
+    Many times faster than the line, and exact: it tells 1, 1.0 and True apart. Version 2 of the
+    format depends on the values alone, not on which of them are one object.
+    """
+    return marshal.dumps(value, 2)
+
+
+def take_prints(values: dict[Any, Any]) -> dict[Any, bytes]:
+    """Return the fingerprints of the values that may change in place and can have one."""
+    prints = {}
+    for key, value in values.items():
+        if type(value) not in IMMUTABLE:
+            try:
+                prints[key] = fingerprint(value)
+            except ValueError:
+                continue
+    return prints
+
+
+def _is_as_loaded(value: object, known: bytes | None) -> bool:
+    try:
+        return known is not None and fingerprint(value) == known
+    except ValueError:
+        return False
+
+
 @dataclass(slots=True)
 class Delta:
     """What this request has changed."""
 
-    lines: Lines = field(default_factory=dict)
+    lines: Lines
     """The keys that were set or changed, with their new lines."""
-    nested: set[Any] = field(default_factory=set)
+    nested: set[Any]
     """Those of them that were only changed in place."""
-    deleted: list[Any] = field(default_factory=list)
+    deleted: list[Any]
     cleared: bool = False
 
     def __bool__(self) -> bool:
@@ -73,13 +104,14 @@ def find_delta(
 ) -> Delta:
     """Return what differs between the session and what was loaded. Raises `UnstorableValue`."""
     if cleared:
-        return Delta(encode_lines(session), cleared=True)
+        return Delta(encode_lines(session), set(), [], cleared=True)
     before = snapshot.values
-    delta = Delta()
+    prints = snapshot.prints
+    delta = Delta({}, set(), [])
     for key, value in session.items():
         known = key in before
         same = known and before[key] is value
-        if same and type(value) in IMMUTABLE:
+        if same and (type(value) in IMMUTABLE or _is_as_loaded(value, prints.get(key))):
             continue
         line = encode_field(key, value)
         if known and (
@@ -89,7 +121,8 @@ def find_delta(
         delta.lines[key] = line
         if same and key not in assigned:
             delta.nested.add(key)
-    delta.deleted = [key for key in before if key not in session]
+    if not before.keys() <= session.keys():
+        delta.deleted = [key for key in before if key not in session]
     return delta
 
 

@@ -53,7 +53,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .answer import FORGET, NOTHING, Action, Answer
 from .errors import ConflictTimeout, RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
-from .merge import Delta, Snapshot, encode_lines, find_delta, merge, whole
+from .merge import Delta, Snapshot, encode_lines, find_delta, merge, take_prints, whole
 from .record import DamagedRecord, Dead, Lines, Record, read_record
 from .session import DeletedSession, Session
 
@@ -95,7 +95,8 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
         record = read_record(data)
         if isinstance(record, Dead):
             return record, version
-        snapshot = Snapshot(record, version, record.values())
+        values = record.values()
+        snapshot = Snapshot(record, version, values, take_prints(values))
     except DamagedRecord as damage:
         manager.events.send("damaged", key, str(damage))
         return None, version

@@ -143,8 +143,11 @@ def split_lines(body: str, keys: dict[Any, Any]) -> Lines:
     if len(lines) != len(keys):
         return {}
     # Another layout may have as many by chance.
-    if not all(line.startswith(encode_key(key)) for key, line in zip(keys, lines, strict=True)):
-        return {}
+    for key, line in zip(keys, lines, strict=True):
+        if line.startswith(f'"{key}":'):  # the usual key needs no encoding
+            continue
+        if not line.startswith(encode_key(key)):
+            return {}
     return dict(zip(keys, lines, strict=True))
 
 

@@ -1,0 +1,215 @@
+"""Real Redis and memcached servers, for the tests of what is built on these stores.
+
+    from session_backends.testing import redis_server
+
+    def test_with_redis():
+        with redis_server("--maxmemory", "10mb") as server:
+            store = RedisStore.from_url(server.url)
+
+Each runs on a free port of the loopback interface, and is gone when the block is left. Freeze it,
+kill it and start it again to see what an app does without it. Options are those of the program's
+command line, except for port, address, TLS and running in the background.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+__all__ = [
+    "MissingProgram",
+    "Server",
+    "ServerFailed",
+    "free_port",
+    "memcached_server",
+    "redis_server",
+]
+
+HOST: Final = "127.0.0.1"
+PATIENCE: Final = 30.0
+"""Seconds that a server may take to answer after its start."""
+TRIES: Final = 5
+"""How many ports are tried for a server that ends at once."""
+
+
+class MissingProgram(Exception):
+    """The program of a server is not on PATH; its name is in ``program``."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(program)
+        self.program = program
+
+    def __str__(self) -> str:
+        return f"{self.program} is not on PATH: install it, or skip the tests that need it"
+
+
+class ServerFailed(Exception):
+    """A server has ended, or does not answer; with the last of what it printed."""
+
+
+class Server:
+    """A server program on a port of its own, made by `redis_server` and `memcached_server`."""
+
+    def __init__(
+        self,
+        program: str,
+        options: Callable[[int], list[str]],
+        question: bytes,
+        is_answer: Callable[[bytes, int], bool],
+        scheme: str,
+        log: Path,
+    ) -> None:
+        """``options``: for a port. It serves if ``is_answer(what comes for the question, pid)``."""
+        path = shutil.which(program)
+        if path is None:
+            raise MissingProgram(program)
+        self.port = 0
+        """Chosen at the first start, and kept from then on."""
+        self._command = lambda: [path, *options(self.port)]
+        self._question = question
+        self._is_answer = is_answer
+        self._scheme = scheme
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """``127.0.0.1:port``"""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """``redis://127.0.0.1:port`` or ``memcached://127.0.0.1:port``"""
+        return f"{self._scheme}://{self.address}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers; kill it first if it runs. Raises `ServerFailed`.
+
+        The first time it gets a free port, and another one if somebody was faster to take that.
+        """
+        first = self.port == 0
+        for left in reversed(range(TRIES if first else 1)):
+            self.kill()
+            if first:
+                self.port = free_port()
+            with self._log.open("wb") as output:
+                self._process = subprocess.Popen(  # noqa: S603 -- the caller's own program
+                    self._command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                )
+            try:
+                return self.wait()
+            except ServerFailed:
+                if not left or self._process.poll() is None:
+                    raise
+
+    def wait(self) -> None:
+        """Wait until it answers. Raises `ServerFailed` if it has ended or takes 30 seconds."""
+        deadline = time.monotonic() + PATIENCE
+        while self._process is None or not self._answers(self._process.pid):
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                words = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
+                what = "does not run" if ended else "does not answer"
+                raise ServerFailed(f"the server at {self.url} {what}:\n{words}")
+            time.sleep(0.01)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; nothing happens if it has ended."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Let it stand still: connections are accepted, and nothing is answered."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once, also while it is frozen. It is gone when this returns."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Ask it to end, also while it is frozen; kill it if that takes longer."""
+        self.signal(signal.SIGTERM)
+        self.thaw()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self.kill()
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port. Raises `ServerFailed`."""
+        self.stop()
+        self.start()
+
+    def _answers(self, pid: int) -> bool:
+        answer = b""
+        with suppress(OSError), socket.create_connection((HOST, self.port), 1) as connected:
+            connected.sendall(self._question)
+            while data := connected.recv(10_000):
+                answer += data
+        return self._is_answer(answer, pid)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses now.
+
+    It is below the range out of which systems give ports to clients, so it stays free, or closed
+    if that is what you need it for, unless somebody asks for this very number.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_768)  # not `random`, which tests like to seed
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
+
+
+@contextmanager
+def redis_server(*options: str, folder: str | os.PathLike[str] | None = None) -> Iterator[Server]:
+    """Run a redis-server; yield the `Server`. Raises `MissingProgram` and `ServerFailed`.
+
+    It saves nothing unless ``options`` say so, such as ``"--appendonly", "yes"``, and then to
+    ``folder``, which must exist and stays as it is left (default: a temporary folder).
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        fixed = ["--bind", HOST, "--save", "", "--dir", os.fspath(folder or temporary), *options]
+        yield from _running(
+            "redis-server",
+            lambda port: ["--port", str(port), *fixed],
+            b"PING\r\nINFO server\r\nQUIT\r\n",
+            _is_redis,
+            "redis",
+            Path(temporary, "log"),
+        )
+
+
+@contextmanager
+def memcached_server(*options: str) -> Iterator[Server]:
+    """Run a memcached; yield the `Server`. Raises `MissingProgram` and `ServerFailed`."""
+    # As root it starts only if it is told which user to be.
+    user = ["-u", "root"] if 0 in (os.getuid(), os.geteuid()) else []
+    fixed = ["-l", HOST, "-U", "0", *user, *options]
+    with tempfile.TemporaryDirectory() as temporary:
+        yield from _running(
+            "memcached",
+            lambda port: ["-p", str(port), *fixed],
+            b"stats\r\nquit\r\n",
+            lambda answer, pid: b"STAT pid %d\r" % pid in answer,
+            "memcached",
+            Path(temporary, "log"),
+        )
