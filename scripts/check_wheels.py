@@ -204,7 +204,7 @@ def lowest() -> bool:
             environment.constraints("bounds", [f"{name}=={bounds[name]}" for name in bounds])
             everything = [wheel.requirement(*wheel.extras) for wheel in WHEELS]
             environment.install(["bounds"], *everything)
-            environment.install(["bounds", "tools"], *group("test"))
+            environment.install(["bounds", "tools"], *group("test"), *group("stress"))
             environment.imports([wheel.module for wheel in WHEELS])
             installed = environment.installed()
             wrong = False
