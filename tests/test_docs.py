@@ -42,6 +42,7 @@ from cachelib import FileSystemCache, SimpleCache
 
 import BottleSessions
 import session_core
+from session_backends.testing import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -62,58 +63,6 @@ DEMO_VARIABLES = {"CACHE_TYPE", "CACHE_DIR", "PORT", "REDIS_PORT", "MEMCACHED_PO
 
 def page_id(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-# --- servers ------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_it_listens(port: int, process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{process.args} does not listen")
-
-
-@contextmanager
-def engine(program: str, *arguments: str) -> Iterator[int]:
-    """A server of this program, for as long as the block runs."""
-    path = shutil.which(program)
-    if path is None:
-        if os.environ.get("SESSIONS_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{program} is not on PATH")
-        pytest.skip(f"{program} is not on PATH")
-    port = free_port()
-    process = subprocess.Popen(
-        [path, *arguments, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until_it_listens(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def docs_redis() -> Iterator[int]:
-    with engine("redis-server", "--save", "", "--bind", "127.0.0.1", "--port") as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def docs_memcached() -> Iterator[int]:
-    with engine("memcached", "-u", "nobody", "-l", "127.0.0.1", "-p") as port:
-        yield port
 
 
 # --- curl ---------------------------------------------------------------------------------------
@@ -385,7 +334,7 @@ def test_every_block_does_what_it_says(
     page: Path, runner: Runner, request: pytest.FixtureRequest
 ) -> None:
     blocks = blocks_of(page)
-    for port, fixture in (("6379", "docs_redis"), ("11211", "docs_memcached")):
+    for port, fixture in (("6379", "redis_port"), ("11211", "memcached_port")):
         if any(block.language == "python" and port in block.text for block in blocks):
             runner.ports[port] = request.getfixturevalue(fixture)
     for block in blocks:
@@ -485,6 +434,17 @@ def test_the_readmes_example_is_the_classic_one() -> None:
 # --- examples -------------------------------------------------------------------------------------
 
 
+def wait_until_it_listens(port: int, process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{process.args} does not listen")
+
+
 @contextmanager
 def example(name: str, folder: Path, **environment: str) -> Iterator[tuple[int, list[list[str]]]]:
     """Run a program of examples/; yield its port and the arguments of its curl lines."""
@@ -538,9 +498,9 @@ SAMPLE = [
 def cache_type(request: pytest.FixtureRequest) -> dict[str, str]:
     environment = {"CACHE_TYPE": request.param}
     if request.param == "Redis":
-        environment["REDIS_PORT"] = str(request.getfixturevalue("docs_redis"))
+        environment["REDIS_PORT"] = str(request.getfixturevalue("redis_port"))
     if request.param == "Memcached":
-        environment["MEMCACHED_PORT"] = str(request.getfixturevalue("docs_memcached"))
+        environment["MEMCACHED_PORT"] = str(request.getfixturevalue("memcached_port"))
     return environment
 
 

@@ -1,16 +1,15 @@
-"""Real servers on free loopback ports, started when a test asks for one."""
+"""Real servers, started when a test asks for one; what tests plant in them; servers that fail."""
 
 import importlib
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
+
+from session_backends import testing
 
 REQUIRED = os.environ.get("SESSIONS_REQUIRE_SERVERS") == "1"
 
@@ -32,106 +31,38 @@ def module(name):
         return missing(f"the package {name}")
 
 
-def program(name):
-    return shutil.which(name) or missing(f"the program {name}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Process:
-    """A server program; ``ask`` and ``answer`` are how it says that it is ready."""
-
-    def __init__(self, command, port, ask, answer):
-        self.command = command
-        self.port = port
-        self.ask = ask
-        self.answer = answer
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 20
-        while not self.is_ready():
-            assert self.process.poll() is None, f"{self.command[0]} ended at once"
-            assert time.monotonic() < deadline, f"{self.command[0]} did not start"
-            time.sleep(0.02)
-
-    def is_ready(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connected:
-                connected.sendall(self.ask)
-                return connected.recv(100).startswith(self.answer)
-        except OSError:
-            return False
-
-    def signal(self, number):
-        os.kill(self.process.pid, number)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(10)
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def url(self):
-        return f"redis://127.0.0.1:{self.port}/0"
-
-
-@contextmanager
-def running(command, port, ask, answer):
-    process = Process(command, port, ask, answer)
+def enter(stack, server):
     try:
-        yield process
-    finally:
-        if process.process.poll() is None:
-            process.signal(signal.SIGCONT)
-        process.kill()
+        return stack.enter_context(server)
+    except testing.MissingProgram as error:
+        return missing(f"the program {error.args[0]}")
 
 
-def redis_process(folder, *options):
-    port = free_port()
-    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
-    command += ["--save", "", "--dir", str(folder), *options]
-    return running(command, port, b"PING\r\n", b"+PONG")
-
-
-def memcached_process(*options):
-    port = free_port()
-    command = [program("memcached"), "-p", str(port), "-l", "127.0.0.1", "-U", "0", *options]
-    if hasattr(os, "getuid") and os.getuid() == 0:
-        command += ["-u", "root"]
-    return running(command, port, b"version\r\n", b"VERSION")
+@pytest.fixture
+def skip_without():
+    return lambda program: shutil.which(program) or missing(f"the program {program}")
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
+def redis_server():
     module("redis")
-    with redis_process(tmp_path_factory.mktemp("redis")) as process:
-        yield process
+    with ExitStack() as stack:
+        yield enter(stack, testing.redis_server())
 
 
 @pytest.fixture(scope="session")
 def memcached_servers():
     module("pymemcache")
-    with memcached_process() as first, memcached_process() as second:
-        yield [first, second]
+    with ExitStack() as stack:
+        yield [enter(stack, testing.memcached_server()) for _ in range(2)]
 
 
 @pytest.fixture
-def start_redis(tmp_path):
+def start_redis():
     """Start one more redis-server, with these options."""
     module("redis")
     with ExitStack() as stack:
-        yield lambda *options: stack.enter_context(redis_process(tmp_path, *options))
+        yield lambda *options: enter(stack, testing.redis_server(*options))
 
 
 @pytest.fixture
@@ -139,7 +70,7 @@ def start_memcached():
     """Start one more memcached, with these options."""
     module("pymemcache")
     with ExitStack() as stack:
-        yield lambda *options: stack.enter_context(memcached_process(*options))
+        yield lambda *options: enter(stack, testing.memcached_server(*options))
 
 
 @pytest.fixture
@@ -154,7 +85,7 @@ def pymemcache():
 
 @pytest.fixture
 def closed_port():
-    return free_port()
+    return testing.free_port()
 
 
 @pytest.fixture

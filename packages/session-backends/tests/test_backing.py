@@ -124,6 +124,27 @@ def test_threshold_counts_sessions_and_cache_apart():
     assert [backing.get(str(number)) for number in range(20)] == list(range(20))
 
 
+@pytest.mark.parametrize("kind", ["SimpleCache", "FileSystem"])
+@pytest.mark.parametrize("threshold", [0, "0"])
+def test_threshold_0_is_no_bound_for_either(kind, threshold, tmp_path):
+    options = {"cache_dir": tmp_path} if kind == "FileSystem" else {}
+    backing = Backing(kind, threshold=threshold, **options)
+    keys = [new_key() for _ in range(520)]
+    for number, key in enumerate(keys):
+        backing.store.create(key, new_record(), 60)
+        backing.set(str(number), number)
+    assert all(backing.store.load(key) for key in keys)
+    assert [backing.get(str(number)) for number in range(520)] == list(range(520))
+
+
+def test_without_a_threshold_the_cache_has_that_of_cachelib():
+    backing = Backing()
+    for number in range(520):
+        backing.set(str(number), number)
+    assert not backing.has("0")
+    assert backing.has("519")
+
+
 @pytest.mark.parametrize(
     "options, words",
     [

@@ -320,7 +320,7 @@ def test_a_frozen_server_is_given_up_within_the_wait(start_memcached):
     server = start_memcached()
     store, key = MemcachedStore(server.address, wait=WAIT), new_key()
     store.create(key, new_record(), 60)
-    server.signal(signal.SIGSTOP)
+    server.freeze()
     try:
         for verb in verbs(store, key):
             started = time.monotonic()
@@ -328,7 +328,7 @@ def test_a_frozen_server_is_given_up_within_the_wait(start_memcached):
                 verb()
             assert time.monotonic() - started < 3 * WAIT
     finally:
-        server.signal(signal.SIGCONT)
+        server.thaw()
     store.load(key)
 
 

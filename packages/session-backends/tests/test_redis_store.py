@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import signal
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -315,7 +314,7 @@ def test_a_frozen_server_is_given_up_within_the_wait(start_redis):
     key = new_key()
     store.create(key, new_record(), 60)
     version = store.load(key)[1]
-    server.signal(signal.SIGSTOP)
+    server.freeze()
     try:
         for verb in verbs(store, key, version):
             started = time.monotonic()
@@ -323,7 +322,7 @@ def test_a_frozen_server_is_given_up_within_the_wait(start_redis):
                 verb()
             assert time.monotonic() - started < 3 * WAIT
     finally:
-        server.signal(signal.SIGCONT)
+        server.thaw()
     store.load(key)
 
 

@@ -96,13 +96,28 @@ def test_anonymous_is_also_for_the_first_commit_of_a_visitor(world, outage):
     assert world.names() == ["unavailable", "write dropped"]
 
 
-@pytest.mark.parametrize("login", [False, True])
-def test_anonymous_is_for_nobody_else(world, outage, login):
-    request = new_request(world, None if login else world.stored(a=1), on_outage="anonymous")
+@pytest.mark.parametrize("work", ["nothing", "login", "renewal"])
+def test_anonymous_is_for_nobody_else(world, outage, work):
+    cookie = world.stored(a=1) if work == "nothing" else None
+    request = new_request(world, cookie, on_outage="anonymous")
     request.get()["seen"] = True
-    if login:
+    if work == "login":
         request.get().session_login("alice")
+    elif work == "renewal":
+        request.get().session_regenerate()
     world.store.before["create"] = [outage]
     world.store.before["replace"] = [outage]
     with pytest.raises(StoreUnavailable):
         request.start("200 OK", [])
+
+
+def test_a_record_that_is_damaged_meanwhile_needs_no_end(world):
+    session_id = world.stored(a=1)
+    session = world.manager.open(session_id)
+    (key,) = world.store.inner.scan()
+    world.store.inner.delete(key)
+    world.store.inner.create(key, b"cut", 300)
+    session.session_delete()
+    assert world.manager.commit(session).action == "forget"
+    assert world.names() == ["damaged"]
+    assert world.data(session_id) is None

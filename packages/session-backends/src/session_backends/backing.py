@@ -39,8 +39,8 @@ class Backing:
     The object itself is the cache, with cachelib's methods: ``set``, ``get``, ``add``, ``delete``,
     ``has``, ``inc``, ``dec``, ``get_many``, ``get_dict``, ``set_many``, ``delete_many``, ``clear``.
     Its keys and the sessions are in separate objects, folders or key spaces: neither can reach the
-    other, and ``clear`` ends no session. ``threshold`` counts for each of the two. Without one the
-    cache has cachelib's (500), and sessions have no bound.
+    other, and ``clear`` ends no session. ``threshold`` counts for each of the two; 0 means
+    no bound. Without one the cache has cachelib's (500), and sessions have no bound.
 
     Raises `ConfigurationError` that says what to write instead. Connects to nothing yet.
     """

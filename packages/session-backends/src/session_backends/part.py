@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ Parts = tuple[BaseCache, Store]
 def _simple(options: dict[str, Any], wait: float) -> Parts:
     refuse_unknown("SimpleCache", options, options_of(SimpleCache))
     sessions = CacheStore(SimpleCache(), wait=wait, threshold=options.get("threshold", 0))
+    if options.get("threshold") == 0:
+        options["threshold"] = sys.maxsize  # cachelib would turn 0 into 500
     return SimpleCache(**options), sessions
 
 

@@ -87,13 +87,18 @@ class SimpleStore(CacheStore):
             "%d live sessions were dropped; raise threshold",
         )
 
-    def load(self, key: str) -> tuple[bytes, _Entry] | None:
+    def load(self, key: str) -> tuple[bytes, Any] | None:
         if os.getpid() != self._pid:
             self._warn_of_fork()
-        entry = self._live(PREFIX + key, self._clock())
-        return None if entry is None else (entry.record, entry)
+        found = self._cache.get(PREFIX + key)
+        if isinstance(found, _Entry):
+            return (found.record, found) if found.expires > self._clock() else None
+        # Not one of our records: damaged, for whoever decodes it.
+        return None if found is None else (b"", b"")
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
+        if os.getpid() != self._pid:
+            self._warn_of_fork()
         name = PREFIX + key
         now = self._clock()
         with self._lock.get():

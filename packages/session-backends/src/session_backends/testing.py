@@ -1,10 +1,7 @@
 """Real Redis and memcached servers, for the tests of what is built on these stores.
 
-    from session_backends.testing import redis_server
-
-    def test_with_redis():
-        with redis_server("--maxmemory", "10mb") as server:
-            store = RedisStore.from_url(server.url)
+    with redis_server("--maxmemory", "10mb") as server:
+        store = RedisStore.from_url(server.url)
 
 Each runs on a free port of the loopback interface, and is gone when the block is left. Freeze it,
 kill it and start it again to see what an app does without it. Options are those of the program's
@@ -14,6 +11,7 @@ command line, except for port, address, TLS and running in the background.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -21,8 +19,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,61 +35,43 @@ __all__ = [
 ]
 
 HOST: Final = "127.0.0.1"
-PATIENCE: Final = 30.0
-"""Seconds that a server may take to answer after its start."""
-TRIES: Final = 5
-"""How many ports are tried for a server that ends at once."""
+PATIENCE: Final = 30.0  # seconds that a server may take until it answers
+TRIES: Final = 5  # ports for a server that ends at once
 
 
 class MissingProgram(Exception):
-    """The program of a server is not on PATH; its name is in ``program``."""
-
-    def __init__(self, program: str) -> None:
-        super().__init__(program)
-        self.program = program
+    """The program of a server is not on PATH. Its name is the argument."""
 
     def __str__(self) -> str:
-        return f"{self.program} is not on PATH: install it, or skip the tests that need it"
+        return f"{self.args[0]} is not on PATH: install it, or skip the tests that need it"
 
 
 class ServerFailed(Exception):
     """A server has ended, or does not answer; with the last of what it printed."""
 
 
+@dataclass(eq=False)
 class Server:
     """A server program on a port of its own, made by `redis_server` and `memcached_server`."""
 
-    def __init__(
-        self,
-        program: str,
-        options: Callable[[int], list[str]],
-        question: bytes,
-        is_answer: Callable[[bytes, int], bool],
-        scheme: str,
-        log: Path,
-    ) -> None:
-        """``options``: for a port. It serves if ``is_answer(what comes for the question, pid)``."""
-        path = shutil.which(program)
-        if path is None:
-            raise MissingProgram(program)
-        self.port = 0
-        """Chosen at the first start, and kept from then on."""
-        self._command = lambda: [path, *options(self.port)]
-        self._question = question
-        self._is_answer = is_answer
-        self._scheme = scheme
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+    command: list[str]  # PORT stands for the port
+    question: bytes
+    answer: str  # a pattern; PID stands for the process: the port may be somebody else's
+    scheme: str
+    folder: Path  # where it runs, and the file "log" is
+    port: int = 0
+    """Chosen at the first start, and kept from then on."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``"""
+        """Host and port, as in ``127.0.0.1:21000``."""
         return f"{HOST}:{self.port}"
 
     @property
     def url(self) -> str:
-        """``redis://127.0.0.1:port`` or ``memcached://127.0.0.1:port``"""
-        return f"{self._scheme}://{self.address}"
+        """The address behind ``redis://`` or ``memcached://``."""
+        return f"{self.scheme}://{self.address}"
 
     def start(self) -> None:
         """Start it and wait until it answers; kill it first if it runs. Raises `ServerFailed`.
@@ -102,9 +83,10 @@ class Server:
             self.kill()
             if first:
                 self.port = free_port()
-            with self._log.open("wb") as output:
-                self._process = subprocess.Popen(  # noqa: S603 -- the caller's own program
-                    self._command(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command = [str(self.port) if word == "PORT" else word for word in self.command]
+            with (self.folder / "log").open("wb") as log:
+                self._process = subprocess.Popen(  # noqa: S603 -- the program is fixed below
+                    command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
             try:
                 return self.wait()
@@ -118,8 +100,8 @@ class Server:
         while self._process is None or not self._answers(self._process.pid):
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                words = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
                 what = "does not run" if ended else "does not answer"
+                words = (self.folder / "log").read_text(errors="replace")[-2000:]
                 raise ServerFailed(f"the server at {self.url} {what}:\n{words}")
             time.sleep(0.01)
 
@@ -158,12 +140,13 @@ class Server:
         self.start()
 
     def _answers(self, pid: int) -> bool:
-        answer = b""
+        data = b""
         with suppress(OSError), socket.create_connection((HOST, self.port), 1) as connected:
-            connected.sendall(self._question)
-            while data := connected.recv(10_000):
-                answer += data
-        return self._is_answer(answer, pid)
+            connected.sendall(self.question)
+            while received := connected.recv(10_000):
+                data += received
+        pattern = self.answer.replace("PID", str(pid))
+        return re.match(pattern, data.decode(errors="replace"), re.DOTALL) is not None
 
 
 def free_port() -> int:
@@ -186,16 +169,11 @@ def redis_server(*options: str, folder: str | os.PathLike[str] | None = None) ->
     It saves nothing unless ``options`` say so, such as ``"--appendonly", "yes"``, and then to
     ``folder``, which must exist and stays as it is left (default: a temporary folder).
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        fixed = ["--bind", HOST, "--save", "", "--dir", os.fspath(folder or temporary), *options]
-        yield from _running(
-            "redis-server",
-            lambda port: ["--port", str(port), *fixed],
-            b"PING\r\nINFO server\r\nQUIT\r\n",
-            _is_redis,
-            "redis",
-            Path(temporary, "log"),
-        )
+    place = [] if folder is None else ["--dir", os.path.abspath(folder)]
+    fixed = ["redis-server", "--port", "PORT", "--bind", HOST, "--save", "", *place]
+    question = b"PING\r\nINFO server\r\nQUIT\r\n"
+    answer = r"\+PONG\r.*\nprocess_id:PID\r|-NOAUTH"  # with a password it does not say who it is
+    yield from _running([*fixed, *options], question, answer, "redis")
 
 
 @contextmanager
@@ -203,13 +181,18 @@ def memcached_server(*options: str) -> Iterator[Server]:
     """Run a memcached; yield the `Server`. Raises `MissingProgram` and `ServerFailed`."""
     # As root it starts only if it is told which user to be.
     user = ["-u", "root"] if 0 in (os.getuid(), os.geteuid()) else []
-    fixed = ["-l", HOST, "-U", "0", *user, *options]
-    with tempfile.TemporaryDirectory() as temporary:
-        yield from _running(
-            "memcached",
-            lambda port: ["-p", str(port), *fixed],
-            b"stats\r\nquit\r\n",
-            lambda answer, pid: b"STAT pid %d\r" % pid in answer,
-            "memcached",
-            Path(temporary, "log"),
-        )
+    fixed = ["memcached", "-p", "PORT", "-l", HOST, "-U", "0", *user]
+    yield from _running([*fixed, *options], b"stats\r\nquit\r\n", r".*STAT pid PID\r", "memcached")
+
+
+def _running(command: list[str], question: bytes, answer: str, scheme: str) -> Iterator[Server]:
+    path = shutil.which(command[0])
+    if path is None:
+        raise MissingProgram(command[0])
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server([path, *command[1:]], question, answer, scheme, Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from session_cookies import BadSignature, CookiePolicy, CookieSigner
 
 __all__ = ["SignedCookie"]
 
+MAX_VALUES: Final = 32
+"""How many values of one request are tried: a browser may send cookies of several paths, and a
+header of a megabyte must not cost ten thousand signatures and log lines."""
+
 
 class SignedCookie:
     """A cookie policy whose values are signed: what we did not sign is no id.
 
-    ``refused`` is called for each value whose signature is not ours.
+    ``refused`` is called for each value whose signature is not ours. Of one request, the first
+    `MAX_VALUES` different ones count.
     """
 
     def __init__(
@@ -25,7 +31,8 @@ class SignedCookie:
     def read(self, header: str) -> list[str]:
         """Return the ids whose signature is ours."""
         ids = []
-        for value in self._policy.read(header):
+        values = dict.fromkeys(self._policy.read(header))
+        for value in list(values)[:MAX_VALUES]:
             try:
                 ids.append(self._signer.unsign(value))
             except BadSignature:

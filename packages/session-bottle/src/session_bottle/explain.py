@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from session_cookies import CookiePolicy
 from session_core import Session, StoreUnavailable
 from session_core.ids import is_session_id, store_key
+from session_core.manager import MAX_CANDIDATES
 from session_core.merge import Snapshot
 from session_core.protocol import look
 from session_core.record import Dead
@@ -70,7 +71,7 @@ def _received(
     header = environ.get("HTTP_COOKIE", "")
     values = policy.read(header)
     if values:
-        return [_judge(plugin, policy, https, value) for value in values]
+        return [_judge(plugin, policy, https, value) for value in values[:MAX_CANDIDATES]]
     lines = [
         f"The request carries cookies, but none is called {policy.name}."
         if header

@@ -236,8 +236,12 @@ class BottleSessions:
 
     def _commit(self, scope: Scope, answer: Any) -> None:
         if scope.session is not None:
-            _send(scope.commit(failed=answer.status_code >= 500), answer)
-            answer.add_header("Vary", "Cookie")
+            cookie = scope.commit(failed=answer.status_code >= 500)
+            _send(cookie, answer)
+            if self.headers:
+                answer.add_header("Vary", "Cookie")
+                if cookie is not None and not answer.get_header("Cache-Control"):
+                    answer.set_header("Cache-Control", "no-store")
             self.manager.close(scope.session)
         scope.restore()
 

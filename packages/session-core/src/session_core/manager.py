@@ -153,8 +153,9 @@ class SessionManager:
         return session._answer
 
     def is_anonymous(self, session: Session) -> bool:
-        """Whether nothing of this visitor is stored, and nobody has logged in."""
-        return session._status in ("new", "unsaved") and session._login is None
+        """Whether nothing of this visitor is stored, and neither a login nor a new id was wanted."""
+        wanted = session._login is not None or session._renewed
+        return session._status in ("new", "unsaved") and not wanted
 
     def close(self, session: Session) -> None:
         """Refuse changes from now on: the response headers have left."""
@@ -187,6 +188,7 @@ class SessionManager:
         self._refuse_unsaved(session)
         if session._status != "gone":
             session._candidate = new_session_id()
+            session._renewed = True
         return self.id_of(session)
 
     def login(self, session: Session, owner: str) -> str:
@@ -263,7 +265,7 @@ class SessionManager:
         session._status = status
         session._id = session._candidate = session._snapshot = session._dead = None
         session._idle = session._login = session._fault = None
-        session._once = False
+        session._once = session._renewed = False
         session._persistent = None
         session._assigned = set()
         session._cleared = False

@@ -382,7 +382,7 @@ def end(manager: SessionManager, session: Session) -> None:
                 key = found.next
                 backoff.pause()
                 continue
-            if version is None:
+            if found is None:  # gone, timed out or damaged: no session for anybody
                 break
         dead = Dead("ended", manager.clock()).to_bytes()
         if manager.store.replace(key, version, dead, DEAD_SECONDS):

@@ -140,7 +140,7 @@ class Dead:
 def split_lines(body: str, keys: dict[Any, Any]) -> Lines:
     """Return the lines of ``body`` by key, or none if it is laid out otherwise."""
     lines = body[1:-1].split(",\n") if keys else []
-    if len(lines) != len(keys):
+    if len(lines) != len(keys) or body[-1:] != "}":  # blanks at the end
         return {}
     # Another layout may have as many by chance.
     for key, line in zip(keys, lines, strict=True):

@@ -19,6 +19,9 @@ Headers = list[tuple[str, str]]
 
 OnOutage = Literal["error", "anonymous"]
 
+LONGEST: Final = 2.0**31
+"""The largest Max-Age that is sent, in seconds; browsers keep no cookie for longer than 400 days."""
+
 
 class SupportsCookie(Protocol):
     """How the id travels; `session_cookies.CookiePolicy` and `session_core.IdCookie` fit."""
@@ -162,7 +165,8 @@ class RequestSession:
         if answer.action == "issue" or (
             answer.action == "extend" and (persistent or self._is_outdated(answer.session_id))
         ):
-            return self._cookie.issue(answer.session_id, answer.seconds if persistent else None)
+            seconds = min(answer.seconds, LONGEST)
+            return self._cookie.issue(answer.session_id, seconds if persistent else None)
         return None
 
     def _is_outdated(self, session_id: str) -> bool:

@@ -58,6 +58,7 @@ class Session(dict[Any, Any]):
         "_manager",
         "_once",
         "_persistent",
+        "_renewed",
         "_snapshot",
         "_status",
         "session_backing",
@@ -79,6 +80,7 @@ class Session(dict[Any, Any]):
     _manager: SessionManager
     _once: bool  # whether a fault of the store counts for as long as the session is used
     _persistent: bool | None  # set by this request
+    _renewed: bool  # whether this request asked for a new id
     _status: Status
     _id: str | None  # in the store, and to the client
     _candidate: str | None  # drawn for the next create

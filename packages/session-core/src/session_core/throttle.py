@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,13 +27,14 @@ class ThrottledLog:
         self._message = message
         self._interval = interval
         self._clock = clock
-        self._lock = threading.Lock()
+        # One for each process: a lock that is held at a fork stays locked in the child.
+        self._locks = {os.getpid(): threading.Lock()}
         self._count = 0
         self._next = clock()
 
     def note(self) -> None:
         """Count one event, and log if the last line is long enough ago."""
-        with self._lock:
+        with self._locks.get(os.getpid()) or self._locks.setdefault(os.getpid(), threading.Lock()):
             self._count += 1
             now = self._clock()
             if now < self._next:
