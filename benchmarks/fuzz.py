@@ -4,7 +4,8 @@
     python -m benchmarks.fuzz --targets records requests --seed 7
 
 Each example is a good input that was damaged a few times: characters and words put in, pieces cut
-out, doubled, or taken from another good input. The same seed makes the same examples. Targets:
+out, doubled, or taken from another good input. The same seed does the same damage; the ids in the
+inputs are new in every run. Targets:
 
 headers     Cookie headers through CookiePolicy (plain and __Host-) and IdCookie
 signatures  cookie values through CookieSigner
@@ -32,11 +33,13 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from bottle import Bottle, request
+
 from BottleSessions import BottleSessions
 from session_cookies import BadSignature, CookieError, CookiePolicy, CookieSigner
 from session_core import IdCookie, MemoryStore, NewerRecord, SessionManager
 from session_core.ids import is_session_id, new_session_id, store_key
 from session_core.record import DamagedRecord, Dead, read_record
+from session_core.request import LONGEST
 from session_core.testing import FakeClock
 
 NOW = 1_800_000_000.0
@@ -219,6 +222,7 @@ class Records:
 
     def __init__(self) -> None:
         self.clock = FakeClock(NOW)
+        self.policy = CookiePolicy("sid")
         self.store = Planted()
         self.manager = SessionManager(self.store, clock=self.clock, absolute_timeout=10**9, wait=1)
         session = self.manager.open()
@@ -252,14 +256,14 @@ class Records:
             return
         adopted = session.session_id == self.id
         assert type(values) is dict if adopted else dict(session) == {}
-        was_gone = session.session_gone
         session["fuzz"] = 1
         answer = self.manager.commit(session)
-        if was_gone:
+        if session.session_gone:  # a dead record, or an idle timeout of 0
             assert answer.action == "nothing"
             return
         assert answer.action == ("extend" if adopted else "issue")
         assert (answer.session_id == self.id) == adopted
+        assert self.policy.issue(answer.session_id, min(answer.seconds, LONGEST)).startswith("sid=")
         again = self.manager.open(answer.session_id)
         assert (again.session_id, again["fuzz"]) == (answer.session_id, 1)
         assert len(again) == len(session)

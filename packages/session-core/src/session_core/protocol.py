@@ -368,7 +368,7 @@ def end(manager: SessionManager, session: Session) -> None:
     """Log out: end the id, whatever it has become meanwhile, and empty the session."""
     key: str | None = None
     version = None
-    known = False
+    known = last = False
     if session._status == "live" and session._snapshot is not None:
         key = store_key(session._id or "")
         version, known = session._snapshot.version, not session._snapshot.written
@@ -382,11 +382,14 @@ def end(manager: SessionManager, session: Session) -> None:
                 key = found.next
                 backoff.pause()
                 continue
-            if found is None:  # gone, timed out or damaged: no session for anybody
+            if version is None:
                 break
+            last = found is None  # timed out or damaged: no session for anybody, so one try will do
         dead = Dead("ended", manager.clock()).to_bytes()
         if manager.store.replace(key, version, dead, DEAD_SECONDS):
             manager.events.send("logged out", key)
+            break
+        if last:
             break
         known = False
         backoff.pause()
