@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import json
 import logging
 import threading
+import weakref
 
 import bottle
 import pytest
@@ -466,3 +469,21 @@ class PushedApp:
 
     def __exit__(self, *_):
         bottle.app.pop()
+
+
+def test_a_request_is_freed_without_the_garbage_collector(app, btl, browse):
+    app.route("/set", callback=lambda: request.session.update(a=1))
+
+    class Input(io.BytesIO):
+        pass
+
+    source = Input()
+    freed = weakref.ref(source)
+    gc.disable()
+    try:
+        browse(app, validated=False)("/set", **{"wsgi.input": source})
+        request.bind({})
+        del source
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -135,6 +135,7 @@ class Layer:
                 body.close()
             body = self._answer(exchange.fault, scope, environ, start_response)
         scope.restore()
+        scope.release()
         return watch(body, scope)
 
     def _answer(

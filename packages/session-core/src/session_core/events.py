@@ -38,12 +38,11 @@ _LEVELS: Final = {
 class Event:
     """One thing that happened.
 
-    ``name`` is one of: created, unknown (an id that the store does not know, or what
-    cannot be an id), expired, renewed,
-    logged in, logged out, conflict (a write had to be merged), damaged (an unreadable record),
-    signature refused (a cookie that we did not sign),
-    write dropped (the session was gone), unavailable (the store). ``reference`` is the
-    short hash of the session, or empty; ``detail`` says more, in words, without any data.
+    ``name`` is one of: created, unknown (an id that the store does not know, or what cannot be an
+    id), expired, renewed, logged in, logged out, conflict (a write had to be merged), damaged (an
+    unreadable record), signature refused (a cookie that we did not sign), write dropped (the
+    session was gone), unavailable (the store). ``reference`` is the short hash of the session, or
+    empty; ``detail`` says more, in words, without any data.
     """
 
     name: str

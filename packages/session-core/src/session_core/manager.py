@@ -114,6 +114,8 @@ class SessionManager:
         """`open`, for an object that exists already."""
         self._prepare(session, "new")
         ids = [each for each in session_ids if each and is_session_id(each)]
+        if len(ids) < len(session_ids) and ids != [each for each in session_ids if each]:
+            self.events.send("unknown", detail="it has not the shape of an id")
         if len(ids) > 1:
             ids = list(dict.fromkeys(ids))[:MAX_CANDIDATES]
         for session_id in ids:
@@ -153,7 +155,7 @@ class SessionManager:
         return session._answer
 
     def is_anonymous(self, session: Session) -> bool:
-        """Whether nothing of this visitor is stored, and neither a login nor a new id was wanted."""
+        """Whether nothing of this visitor is stored, and neither login nor new id was asked for."""
         wanted = session._login is not None or session._renewed
         return session._status in ("new", "unsaved") and not wanted
 

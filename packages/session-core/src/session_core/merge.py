@@ -17,7 +17,7 @@ from .record import Lines, Record, split_lines
 __all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "whole"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Snapshot:
     """What the store held when this request last looked, or what it wrote since."""
 
@@ -75,7 +75,7 @@ def _is_as_loaded(value: object, known: bytes | None) -> bool:
         return False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Delta:
     """What this request has changed."""
 

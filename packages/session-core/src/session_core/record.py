@@ -67,7 +67,7 @@ class DamagedRecord(Exception):
     """The bytes are no record: truncated, foreign or tampered with."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Record:
     """The state of a live session, as stored."""
 

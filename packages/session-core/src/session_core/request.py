@@ -73,7 +73,7 @@ class RequestSession:
         self._headers: Final = headers
         self._manager: Final = manager
         self._cookie: Final = cookie
-        self._environ: Final = environ
+        self._environ = environ
         self._persistent: Final = persistent
         self._on_outage: Final = on_outage
         self._fault: StoreUnavailable | None = None
@@ -144,6 +144,13 @@ class RequestSession:
             if self._headers and not any(name.lower() == "cache-control" for name, _ in headers):
                 headers.append(("Cache-Control", "no-store"))
         return headers
+
+    def release(self) -> None:
+        """Let go of the environment once the response has begun.
+
+        The environment holds this object, too; without the circle both are freed at once.
+        """
+        self._environ = {}
 
     def finish(self) -> None:
         """Say in the log if the session was changed after the headers had left."""

@@ -89,6 +89,7 @@ class SessionMiddleware:
             return _refuse(exchange.fault, request, environ, start_response)
         if not exchange.began:  # a generator, which starts when the server asks for a first chunk
             return _Unstarted(body, exchange, request, environ, start_response)
+        request.release()
         return watch(body, request)
 
 
