@@ -113,6 +113,8 @@ class Server:
     def freeze(self) -> None:
         """Let it stand still: connections are accepted, and nothing is answered."""
         self.signal(signal.SIGSTOP)
+        if self._process is not None and hasattr(os, "waitid"):  # the signal takes its time
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on after `freeze`."""

@@ -1,9 +1,9 @@
 """What happens to sessions, for logs, metrics and alarms.
 
 Every event goes to the logger ``session_core.events`` and, if there is one, to the hook that was
-given to the manager. An event names its session by a short hash that is salted anew in every
-process: lines about one session can be told to belong together, and nobody can go back from one
-to the id (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle").
+given to the manager. An event names its session by a short hash, salted with what the manager
+draws when it is made: lines about one session can be told to belong together, and nobody can go
+back from one to the id (OWASP Session Management Cheat Sheet, "Logging Sessions Life Cycle").
 """
 
 from __future__ import annotations

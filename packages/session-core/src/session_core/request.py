@@ -20,7 +20,7 @@ Headers = list[tuple[str, str]]
 OnOutage = Literal["error", "anonymous"]
 
 LONGEST: Final = 2.0**31
-"""The largest Max-Age that is sent, in seconds; browsers keep no cookie for longer than 400 days."""
+"""The largest Max-Age that is sent, in seconds; browsers keep no cookie beyond 400 days."""
 
 
 class SupportsCookie(Protocol):
