@@ -132,7 +132,7 @@ class Headers:
             assert ALPHABET.issuperset(value)
             assert value in given
         clean = [value for name, value in pairs if name == "sid" and is_session_id(value)]
-        if "," not in given and not re.search(r"sid[ \t]", given):
+        if "," not in given and not re.search(r"sid[ \t]|=[ \t]", given):
             assert set(clean) <= set(self.ids.read(given))
 
 
@@ -141,9 +141,9 @@ def browser_pairs(header: str) -> Iterator[tuple[str, str]]:
     for part in header.split(";"):
         name, equals, value = part.split(",")[0].partition("=")
         if equals:
-            value = re.sub(r"^[ \t]+|[ \t]+$", "", value)
+            value = re.sub(r"^[ \t]+|[ \t]+\Z", "", value)
             quoted = re.fullmatch(r'"(.*)"', value, re.DOTALL)
-            yield re.sub(r"^[ \t]+|[ \t]+$", "", name), quoted[1] if quoted else value
+            yield re.sub(r"^[ \t]+|[ \t]+\Z", "", name), quoted[1] if quoted else value
 
 
 class Signatures:
