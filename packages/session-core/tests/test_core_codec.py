@@ -9,6 +9,7 @@ import enum
 import json
 import math
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from session_core import MemoryStore, NewerRecord, SessionManager, UnstorableValue
 from session_core.codec import MAX_DEPTH, decode, encode
 from session_core.record import DamagedRecord, Dead, Record, read_record
-from session_core.testing import FakeClock, new_key
+from session_core.testing import FakeClock
 
 UTC = datetime.timezone.utc  # noqa: UP017 -- the name that repr shows
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -580,11 +581,16 @@ def test_a_zone_name_that_is_no_zone_never_raises(name):
     check_damaged(record.to_bytes())
 
 
-def test_a_planted_pickle_is_not_run(world, rewrite):
+def test_a_planted_pickle_is_not_run(world, rewrite, tmp_path):
     session_id = world.stored(a=1)
-    planted = b"cos\nmkdir\n(V/tmp/planted-" + new_key().encode() + b"\ntR."
+    mark = tmp_path / "run"
+    planted = b"cos\nmkdir\n(V" + str(mark).encode() + b"\ntR."
+    pickle.loads(planted)
+    assert mark.is_dir()
+    mark.rmdir()
     rewrite(lambda first, body: planted)
     assert world.manager.open(session_id) == {}
+    assert not mark.exists()
 
 
 def test_a_zone_that_this_host_does_not_know_is_kept(monkeypatch, world):

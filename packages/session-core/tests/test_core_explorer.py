@@ -231,7 +231,7 @@ ACKNOWLEDGED = ("issue", "extend", "forget")
 @pytest.fixture
 def actors(monkeypatch):
     still = types.SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda seconds: None)
-    monkeypatch.setattr("session_core.protocol.time", still)
+    monkeypatch.setattr("session_core.backoff.time", still)
     actors = Actor(), Actor()
     yield actors
     for actor in actors:

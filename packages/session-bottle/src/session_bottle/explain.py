@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from session_cookies import CookiePolicy
 from session_core import Session, StoreUnavailable
 from session_core.ids import is_session_id, store_key
+from session_core.look import look
 from session_core.manager import MAX_CANDIDATES
 from session_core.merge import Snapshot
-from session_core.protocol import look
 from session_core.record import Dead
 
 if TYPE_CHECKING:

@@ -31,12 +31,13 @@ import math
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from .errors import UnstorableValue
+from .moment import read_moment, write_moment
 
 __all__ = [
     "IMMUTABLE",
@@ -219,63 +220,15 @@ def _checked_int(number: int) -> int:
     return number
 
 
-def _write_moment(moment: datetime | time) -> object:
-    text = moment.isoformat()
-    zone = getattr(moment.tzinfo, "key", None)
-    return [text, zone, moment.fold] if zone or moment.fold else text
-
-
 _SCALARS: tuple[tuple[type, str, Callable[[Any], object]], ...] = (
     (bytes, "~~bytes", lambda value: b64encode(value).decode()),
-    (datetime, "~~datetime", _write_moment),
+    (datetime, "~~datetime", write_moment),
     (date, "~~date", date.isoformat),
-    (time, "~~time", _write_moment),
+    (time, "~~time", write_moment),
     (timedelta, "~~timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
     (Decimal, "~~decimal", str),
     (UUID, "~~uuid", str),
 )
-
-
-class UnknownZone(tzinfo):
-    """A named zone of which this host has no data: the offset of one moment, and the name.
-
-    So a value that was only read is written again as it was.
-    """
-
-    def __init__(self, key: str, offset: timedelta | None) -> None:
-        self.key = key
-        self._offset = offset
-
-    def __getinitargs__(self) -> tuple[str, timedelta | None]:
-        return self.key, self._offset
-
-    def utcoffset(self, moment: datetime | None) -> timedelta | None:
-        """Return the offset of the moment that came with the name."""
-        return self._offset
-
-    def dst(self, moment: datetime | None) -> None:
-        """Nothing is known."""
-
-    def tzname(self, moment: datetime | None) -> str:
-        """Return the name of the zone."""
-        return self.key
-
-
-def _zone(name: str, offset: timedelta | None) -> tzinfo:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder
-        return UnknownZone(name, offset)
-
-
-def _read_moment(kind: type[datetime] | type[time], written: str | list[Any]) -> datetime | time:
-    if isinstance(written, str):
-        return kind.fromisoformat(written)
-    text, name, fold = written
-    moment = kind.fromisoformat(text).replace(fold=fold)
-    return moment.replace(tzinfo=_zone(name, moment.utcoffset())) if name else moment
 
 
 _READERS: dict[str, Callable[[Any], object]] = {
@@ -283,9 +236,9 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "~~set": set,
     "~~frozenset": frozenset,
     "~~bytes": lambda text: b64decode(text, validate=True),
-    "~~datetime": lambda written: _read_moment(datetime, written),
+    "~~datetime": lambda written: read_moment(datetime, written),
     "~~date": date.fromisoformat,
-    "~~time": lambda written: _read_moment(time, written),
+    "~~time": lambda written: read_moment(time, written),
     "~~timedelta": lambda parts: timedelta(*parts),
     "~~decimal": Decimal,
     "~~uuid": UUID,

@@ -34,9 +34,10 @@ from .errors import ConfigurationError, StoreUnavailable
 from .events import EventHook, Events
 from .guard import GuardedStore
 from .ids import is_session_id, new_session_id, store_key
+from .look import look
 from .memory import MemoryStore
 from .merge import Snapshot
-from .protocol import changed, end, look, write
+from .protocol import changed, end, write
 from .record import Dead
 from .session import ClosedSession, Session, Status
 from .store import find_store

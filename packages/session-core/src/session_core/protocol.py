@@ -44,68 +44,28 @@ with the old id from starting a new session whose cookie would throw the user ou
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 from dataclasses import replace as evolve
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import FORGET, NOTHING, Action, Answer
-from .errors import ConflictTimeout, RecordTooLarge, StoreUnavailable
+from .backoff import Backoff
+from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
-from .merge import Delta, Snapshot, encode_lines, find_delta, merge, take_prints, whole
-from .record import DamagedRecord, Dead, Lines, Record, read_record
+from .look import look
+from .merge import Delta, Snapshot, encode_lines, find_delta, merge, whole
+from .record import Dead, Lines, Record
 from .session import DeletedSession, Session
 
 if TYPE_CHECKING:
     from .manager import SessionManager
 
-__all__ = ["changed", "end", "look", "write"]
+__all__ = ["changed", "end", "write"]
 
 DEAD_SECONDS: Final = 60
 """How long an ended id is remembered."""
 
 Change = Callable[[dict[Any, Any]], Any]
-
-
-class _Backoff:
-    """Waits that grow, with jitter, until the time bound of one commit."""
-
-    def __init__(self, bound: float) -> None:
-        self._deadline = time.monotonic() + bound
-        self._step = 0.0005
-
-    def pause(self) -> None:
-        if time.monotonic() >= self._deadline:
-            raise ConflictTimeout(
-                "other requests kept changing the session until the time bound; "
-                "nothing of this one was stored"
-            )
-        time.sleep(random.uniform(0, self._step))  # noqa: S311 -- no secret
-        self._step = min(self._step * 2, 0.05)
-
-
-def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any]:
-    """Load what lives or lies dead under ``key``, and its version if there is any record."""
-    found = manager.store.load(key)
-    if found is None:
-        return None, None
-    data, version = found
-    try:
-        record = read_record(data)
-        if isinstance(record, Dead):
-            return record, version
-        values = record.values()
-        snapshot = Snapshot(record, version, values, take_prints(values))
-    except DamagedRecord as damage:
-        manager.events.send("damaged", key, str(damage))
-        return None, version
-    now = manager.clock()
-    if record.expires(manager.absolute_timeout) <= now:
-        clock = "idle" if record.saved + record.idle <= now else "absolute"
-        manager.events.send("expired", key, f"{clock} timeout")
-        return None, version
-    return snapshot, version
 
 
 def changed(session: Session) -> bool:
@@ -163,7 +123,7 @@ def _create(
             return result
     data = _sealed(manager, record)
     ttl = record.expires(manager.absolute_timeout) - now
-    backoff = _Backoff(manager.wait)
+    backoff = Backoff(manager.wait)
     while True:
         session_id = manager.id_of(session)
         if manager.store.create(store_key(session_id), data, ttl):
@@ -188,7 +148,7 @@ def _update(
     version = base.version
     known = not base.written
     result = None
-    backoff = _Backoff(manager.wait)
+    backoff = Backoff(manager.wait)
     while True:
         if not known:
             fresh, version = look(manager, key)
@@ -374,7 +334,7 @@ def end(manager: SessionManager, session: Session) -> None:
         version, known = session._snapshot.version, not session._snapshot.written
     elif session._status == "gone" and session._dead is not None:
         key = session._dead.next
-    backoff = _Backoff(manager.wait)
+    backoff = Backoff(manager.wait)
     while key is not None:
         if not known:
             found, version = look(manager, key)

@@ -1,0 +1,36 @@
+"""Reading a session's state out of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .merge import Snapshot, take_prints
+from .record import DamagedRecord, Dead, read_record
+
+if TYPE_CHECKING:
+    from .manager import SessionManager
+
+__all__ = ["look"]
+
+
+def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any]:
+    """Load what lives or lies dead under ``key``, and its version if there is any record."""
+    found = manager.store.load(key)
+    if found is None:
+        return None, None
+    data, version = found
+    try:
+        record = read_record(data)
+        if isinstance(record, Dead):
+            return record, version
+        values = record.values()
+        snapshot = Snapshot(record, version, values, take_prints(values))
+    except DamagedRecord as damage:
+        manager.events.send("damaged", key, str(damage))
+        return None, version
+    now = manager.clock()
+    if record.expires(manager.absolute_timeout) <= now:
+        clock = "idle" if record.saved + record.idle <= now else "absolute"
+        manager.events.send("expired", key, f"{clock} timeout")
+        return None, version
+    return snapshot, version
