@@ -716,3 +716,18 @@ def test_no_log_line_holds_the_cookie(call, caplog):
     call(app_of(lambda session: session.session_logout()), pair)
     call(app_of(put), pair)
     assert pair.partition("=")[2] not in caplog.text
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_headers_for_caches_can_be_left_alone(headers):
+    def app(environ, start_response):
+        get_session(environ)["a"] = 1
+        start_response("200 OK", [])
+        return []
+
+    sent = []
+    wrapped = SessionMiddleware(app, SessionManager(MemoryStore()), headers=headers)
+    wrapped({"REQUEST_METHOD": "GET"}, lambda status, items: sent.extend(items))
+    assert {name for name, _ in sent} == {"Set-Cookie"} | (
+        {"Vary", "Cache-Control"} if headers else set()
+    )

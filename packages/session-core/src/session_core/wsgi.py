@@ -40,6 +40,8 @@ class SessionMiddleware:
     - ``cookie``: how the id travels. Default: `IdCookie`; `session_cookies.CookiePolicy` fits.
     - ``persistent``: whether the cookie gets a Max-Age. Default False: it ends with the browser,
       and the store's own clocks end the session.
+    - ``headers``: whether responses get ``Vary: Cookie`` where the session was used, and
+      ``Cache-Control: no-store`` with a session cookie, unless they have their own. Default True.
     - ``on_outage``: ``error`` (default) answers 503 when the store cannot be asked, ``anonymous``
       goes on with an empty session that is not stored.
     - ``key``: where in the environment the session is found, for `get_session`.
@@ -52,6 +54,7 @@ class SessionMiddleware:
         cookie: SupportsCookie | None = None,
         *,
         persistent: bool = False,
+        headers: bool = True,
         on_outage: OnOutage = "error",
         key: str = KEY,
     ) -> None:
@@ -65,6 +68,7 @@ class SessionMiddleware:
         self._manager = manager
         self._cookie = cookie or IdCookie()
         self._persistent = persistent
+        self._headers = headers
         self._on_outage: OnOutage = on_outage
         self._key = key
 
@@ -74,6 +78,7 @@ class SessionMiddleware:
             self._cookie,
             environ,
             persistent=self._persistent,
+            headers=self._headers,
             on_outage=self._on_outage,
         )
         environ[self._key] = request
