@@ -239,6 +239,19 @@ def test_events_reach_the_hook(app, browse):
     assert [event.name for event in events] == ["unknown", "created"]
 
 
+def test_the_hook_can_be_set_later(app, browse):
+    first, second = [], []
+    btl = BottleSessions(app, session_on_event=first.append)
+    app.route("/", callback=lambda: request.session.update(a=1))
+    assert btl.on_event == first.append
+    browse(app)("/")
+    btl.on_event = second.append
+    browse(app)("/")
+    btl.on_event = None
+    browse(app)("/")
+    assert ([e.name for e in first], [e.name for e in second]) == (["created"], ["created"])
+
+
 def test_an_error_while_opening_is_not_a_missing_attribute(app, browse):
     def clock():
         raise KeyError("oops")

@@ -124,6 +124,14 @@ def test_the_apps_503_page_may_itself_want_the_session(app, visit, store):
     assert reply.text == "The session store cannot be reached at the moment. Please try again."
 
 
+def test_a_503_page_with_a_mistake_is_logged(app, visit, store, caplog):
+    app.error(503)(lambda error: {}["mistake"])
+    store.broken = {"replace"}
+    assert_unavailable(visit("/set"))
+    assert "the app's own page for 503 failed" in caplog.text
+    assert "KeyError: 'mistake'" in caplog.text
+
+
 def test_a_commit_that_fails_replaces_the_answer(app, visit, store):
     @app.route("/file")
     def download():

@@ -158,10 +158,12 @@ class Layer:
             error = HTTPError(500, "Internal Server Error", fault, trace)
         try:
             body: Iterable[bytes] = self.app._cast(error)
-        except Exception:
+        except Exception as failure:
             if not isinstance(error, SessionUnavailable):
                 raise
-            # The app's own 503 page needs the session that cannot be had.
+            # Most likely the app's own 503 page needs the session that cannot be had.
+            if not isinstance(failure, SessionUnavailable):
+                logger.exception("the app's own page for 503 failed")
             error.apply(response)
             body = self.app._cast(error.body)
         if environ["REQUEST_METHOD"] == "HEAD":

@@ -178,6 +178,18 @@ class BottleSessions:
             layer.remove()
         self._layers = [layer for layer in self._layers if removed and layer not in removed]
 
+    @property
+    def on_event(self) -> Callable[[Event], None] | None:
+        """What is called with each `session_core.Event`; set it at any time, or to None.
+
+        It begins as ``session_on_event``. In it, ``bottle.request`` is the current request.
+        """
+        return self.manager.events.hook
+
+    @on_event.setter
+    def on_event(self, hook: Callable[[Event], None] | None) -> None:
+        self.manager.events.hook = hook
+
     # -- for routes that skip the plugin -----------------------------------------------------
 
     def open_session(self) -> Session:

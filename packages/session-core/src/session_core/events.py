@@ -57,18 +57,18 @@ class Events:
     """Sends events on."""
 
     def __init__(self, hook: EventHook | None) -> None:
-        self._hook = hook
+        self.hook = hook
         self._salt = secrets.token_bytes(16)
 
     def send(self, name: str, key: str = "", detail: str = "") -> None:
         """Log the event and call the hook; ``key`` is the store key of the session."""
         level = _LEVELS[name]
-        if self._hook is None and not logger.isEnabledFor(level):
+        if self.hook is None and not logger.isEnabledFor(level):
             return
         reference = blake2s(key.encode(), key=self._salt, digest_size=6).hexdigest() if key else ""
         logger.log(level, "session %s: %s%s", reference or "-", name, detail and f" ({detail})")
-        if self._hook is not None:
+        if self.hook is not None:
             try:
-                self._hook(Event(name, reference, detail))
+                self.hook(Event(name, reference, detail))
             except Exception:  # an observer must not decide over the session
                 logger.exception("the event hook failed")
