@@ -4,12 +4,12 @@ import pytest
 
 from session_core import RecordTooLarge, SessionManager, StoreUnavailable
 from session_core.cookie import IdCookie
-from session_core.request import RequestSession
+from session_core.request import RequestOptions, RequestSession
 
 
 def new_request(world, session_id=None, **options):
     environ = {"HTTP_COOKIE": f"session={session_id}"} if session_id else {}
-    return RequestSession(world.manager, IdCookie(), environ, **options)
+    return RequestSession(RequestOptions(world.manager, IdCookie(), **options), environ)
 
 
 def test_a_request_waits_once_also_when_the_handler_catches_the_fault(world, outage):

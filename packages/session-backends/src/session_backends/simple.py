@@ -31,14 +31,9 @@ PREFIX: Final = "session:"
 """Keeps sessions apart from what else is in a cache that was made by somebody else."""
 
 
-class _Entry:
-    """A stored record. The object itself is the version: every write makes a new one."""
-
-    __slots__ = ("expires", "record")
-
-    def __init__(self, record: bytes, expires: float) -> None:
-        self.record = record
-        self.expires = expires
+_Entry = tuple[bytes, float]
+"""A stored record and when it expires. The tuple itself is the version: every write makes a new
+one. A tuple of such things costs the garbage collector nothing, however many there are."""
 
 
 class _Shared:
@@ -91,8 +86,8 @@ class SimpleStore(CacheStore):
         if os.getpid() != self._pid:
             self._warn_of_fork()
         found = self._cache.get(PREFIX + key)
-        if isinstance(found, _Entry):
-            return (found.record, found) if found.expires > self._clock() else None
+        if type(found) is tuple:
+            return (found[0], found) if found[1] > self._clock() else None
         # Not one of our records: damaged, for whoever decodes it.
         return None if found is None else (b"", b"")
 
@@ -131,13 +126,13 @@ class SimpleStore(CacheStore):
             return self._free(self._clock(), 2 * len(self._queue) + 64)
 
     def _live(self, name: str, now: float) -> _Entry | None:
-        entry = self._cache.get(name)
-        return entry if isinstance(entry, _Entry) and entry.expires > now else None
+        entry: _Entry | None = self._cache.get(name)
+        return entry if type(entry) is tuple and entry[1] > now else None
 
     def _put(self, name: str, record: bytes, now: float, ttl: float) -> None:
         expires = now + ttl
         # Later than ours, because cachelib cuts the time off to whole seconds.
-        self._cache.set(name, _Entry(record, expires), math.ceil(ttl) + 1)
+        self._cache.set(name, (record, expires), math.ceil(ttl) + 1)
         self._queue.schedule(name, expires)
         self._free(now, STEPS)
 

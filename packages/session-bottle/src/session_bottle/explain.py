@@ -14,8 +14,6 @@ from session_core.merge import Snapshot
 from session_core.record import Dead
 
 if TYPE_CHECKING:
-    from session_core.request import Headers
-
     from .plugin import BottleSessions
 
 __all__ = ["explain", "warn_of_http"]
@@ -33,12 +31,9 @@ def is_plain_http(environ: dict[str, Any]) -> bool:
     return not (host.startswith(_LOCAL) or host.partition(":")[0].endswith(".localhost"))
 
 
-def warn_of_http(plugin: BottleSessions, environ: dict[str, Any], headers: Headers) -> bool:
-    """Log that a Secure cookie leaves over plain http, and say whether it was so."""
+def warn_of_http(plugin: BottleSessions, environ: dict[str, Any]) -> bool:
+    """Log if the cookie is Secure and leaves over plain http, and say whether it was so."""
     if plugin.cookie_secure is not True or not is_plain_http(environ):
-        return False
-    ours = f"{plugin.cookie_name}="
-    if not any(name == "Set-Cookie" and value.startswith(ours) for name, value in headers):
         return False
     logger.warning(
         "a Secure session cookie was sent over plain http, and browsers will not keep it: serve "

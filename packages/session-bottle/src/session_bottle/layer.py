@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bottle import Bottle, HTTPError, response
 
 from session_core import Session, SessionError, StoreUnavailable
-from session_core.request import Headers, RequestSession
-from session_core.wsgi import Exchange, watch
+from session_core.request import Headers, RequestSession, StartResponse
+from session_core.wsgi import watch
 
 from .errors import SessionUnavailable
 from .explain import warn_of_http
@@ -34,24 +34,20 @@ logger = logging.getLogger(__name__)
 class Scope(RequestSession):
     """The session of one request of one plugin, as Bottle reaches it."""
 
-    __slots__ = ("_attribute", "_hidden", "_plugin", "unskipped")
+    unskipped = False
+    """Whether ``open_session`` was called, so that a skipped route has its session, too."""
 
-    def __init__(self, plugin: BottleSessions, environ: dict[str, Any]) -> None:
-        super().__init__(
-            plugin.manager,
-            plugin.cookies[environ["wsgi.url_scheme"] == "https"],
-            environ,
-            persistent=plugin.persistent,
-            headers=plugin.headers,
-            on_outage=plugin.on_outage,
-        )
-        self._plugin: Final = plugin
-        self._attribute: Final = plugin.attribute
-        self._hidden: Final = environ.get(plugin.attribute)
-        self.unskipped = False
-        """Whether ``open_session`` was called, so that a skipped route has its session, too."""
-        environ[plugin.scope_key] = self
-        environ[plugin.attribute] = self
+    def __init__(
+        self,
+        plugin: BottleSessions,
+        environ: dict[str, Any],
+        start_response: StartResponse | None = None,
+    ) -> None:
+        options = plugin.requests[environ["wsgi.url_scheme"] == "https"]
+        super().__init__(options, environ, start_response)
+        self._plugin = plugin
+        self._hidden = environ.get(plugin.attribute)
+        environ[plugin.scope_key] = environ[plugin.attribute] = self
 
     def __get__(self, request: object, owner: object = None) -> Session:
         route = self._environ.get("bottle.route")
@@ -68,26 +64,22 @@ class Scope(RequestSession):
                 f"the session could not be opened: {type(error).__name__}"
             ) from error
 
-    def start(self, status: str, headers: Headers) -> Headers:
-        """As in `RequestSession`, and tell when the session was replaced by something else."""
-        if self._environ.get(self._attribute) is not self:
-            name = self._plugin.name
+    def restore(self) -> None:
+        """Give the name back to the app that has mounted this one."""
+        plugin = self._plugin
+        if self._environ.get(plugin.attribute) is not self:
             logger.warning(
                 "request.%s was assigned to, which stores nothing: write request.%s.clear() and "
                 "request.%s.update(...) to replace its content",
-                name,
-                name,
-                name,
+                *(plugin.name,) * 3,
             )
-        headers = super().start(status, headers)
-        if self.session is not None and not self._plugin.warned_of_http:
-            self._plugin.warned_of_http = warn_of_http(self._plugin, self._environ, headers)
-        return headers
-
-    def restore(self) -> None:
-        """Give the name back to the app that has mounted this one."""
         if self._hidden is not None:
-            self._environ[self._attribute] = self._hidden
+            self._environ[plugin.attribute] = self._hidden
+
+    def _with_cookie(self, headers: Headers, cookie: str) -> Headers:
+        if not self._plugin.warned_of_http:
+            self._plugin.warned_of_http = warn_of_http(self._plugin, self._environ)
+        return super()._with_cookie(headers, cookie)
 
     def _skipped(self, route: Any) -> bool:
         if "mountpoint.target" in route.config:  # Bottle's own skip=True on what it mounts
@@ -127,16 +119,15 @@ class Layer:
         plugin = self._plugin
         if plugin is None or plugin.scope_key in environ:  # a parent has this plugin, too
             return self._inner(environ, start_response)
-        scope = Scope(plugin, environ)
-        exchange = Exchange(scope, start_response)
-        body = self._inner(environ, exchange.start_response)
-        if exchange.fault is not None:
+        scope = Scope(plugin, environ, start_response)
+        body = self._inner(environ, scope.start_response)
+        if scope.fault is not None:
             if hasattr(body, "close"):
                 body.close()
-            body = self._answer(exchange.fault, scope, environ, start_response)
+            body = self._answer(scope.fault, scope, environ, start_response)
         scope.restore()
         scope.release()
-        return watch(body, scope)
+        return body if scope.session is None else watch(body, scope)
 
     def _answer(
         self,

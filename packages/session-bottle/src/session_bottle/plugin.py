@@ -15,7 +15,7 @@ from bottle import Bottle, HTTPResponse, PluginError, request, response
 from session_cookies import CookiePolicy, CookieSigner
 from session_core import ConfigurationError, Event, Session, SessionError
 from session_core.manager import seconds
-from session_core.request import OnOutage, SupportsCookie
+from session_core.request import OnOutage, RequestOptions, SupportsCookie
 
 from .cookie import SignedCookie
 from .errors import BottleManager
@@ -104,7 +104,6 @@ class BottleSessions:
         self.scope_key: Final = f"session_bottle.{id(self)}"
         self.persistent: Final = session_persistent
         self.headers: Final = session_headers
-        self.on_outage: Final[Literal["error", "anonymous"]] = session_on_outage
         self.backing: Final = find_backing(session_backing, backing_options, session_wait)
         self.manager: Final = BottleManager(
             self.backing,
@@ -135,6 +134,17 @@ class BottleSessions:
             https: each if secret is None else self._signed(each, secret)
             for https, each in self.policies.items()
         }
+        self.requests: Final = {
+            https: RequestOptions(
+                self.manager,
+                cookie,
+                persistent=session_persistent,
+                headers=session_headers,
+                on_outage=session_on_outage,
+            )
+            for https, cookie in self.cookies.items()
+        }
+        """What its requests have in common, by the same."""
         self.cookie_name: Final = self.policies[True].name
         self.cookie_expire: Final = self.manager.idle_timeout
         self.session_path: Final = self.policies[True].path

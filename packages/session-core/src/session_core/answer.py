@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 __all__ = ["FORGET", "NOTHING", "Action", "Answer"]
 
 Action = Literal["nothing", "issue", "extend", "forget"]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What to tell the client about its session id.
 
     - ``nothing``: the client has what it needs.

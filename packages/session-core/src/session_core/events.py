@@ -9,11 +9,10 @@ back from one to the id (OWASP Session Management Cheat Sheet, "Logging Sessions
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2s
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["Event", "EventHook", "Events"]
 
@@ -34,8 +33,7 @@ _LEVELS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened.
 
     ``name`` is one of: created, unknown (an id that the store does not know, or what cannot be an
@@ -58,7 +56,7 @@ class Events:
 
     def __init__(self, hook: EventHook | None) -> None:
         self.hook = hook
-        self._salt = secrets.token_bytes(16)
+        self._salt = os.urandom(16)
 
     def send(self, name: str, key: str = "", detail: str = "") -> None:
         """Log the event and call the hook; ``key`` is the store key of the session."""

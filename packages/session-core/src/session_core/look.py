@@ -21,10 +21,9 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
     data, version = found
     try:
         record = read_record(data)
-        if isinstance(record, Dead):
+        if type(record) is Dead:
             return record, version
         values = record.values()
-        snapshot = Snapshot(record, version, values, take_prints(values))
     except DamagedRecord as damage:
         manager.events.send("damaged", key, str(damage))
         return None, version
@@ -33,4 +32,4 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
         clock = "idle" if record.saved + record.idle <= now else "absolute"
         manager.events.send("expired", key, f"{clock} timeout")
         return None, version
-    return snapshot, version
+    return Snapshot(record, version, values, take_prints(values)), version

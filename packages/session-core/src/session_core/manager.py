@@ -37,7 +37,7 @@ from .ids import is_session_id, new_session_id, store_key
 from .look import look
 from .memory import MemoryStore
 from .merge import Snapshot
-from .protocol import changed, end, write
+from .protocol import changed, end, is_untouched, write
 from .record import Dead
 from .session import ClosedSession, Session, Status
 from .store import find_store
@@ -114,12 +114,19 @@ class SessionManager:
     def open_into(self, session: Session, *session_ids: str | None) -> None:
         """`open`, for an object that exists already."""
         self._prepare(session, "new")
-        ids = [each for each in session_ids if each and is_session_id(each)]
-        if len(ids) < len(session_ids) and ids != [each for each in session_ids if each]:
-            self.events.send("unknown", detail="it has not the shape of an id")
-        if len(ids) > 1:
-            ids = list(dict.fromkeys(ids))[:MAX_CANDIDATES]
-        for session_id in ids:
+        looked = 0
+        misshapen = False
+        for session_id in dict.fromkeys(session_ids) if len(session_ids) > 1 else session_ids:
+            if not session_id:
+                continue
+            if not is_session_id(session_id):
+                if not misshapen:
+                    self.events.send("unknown", detail="it has not the shape of an id")
+                misshapen = True
+                continue
+            if looked == MAX_CANDIDATES:
+                break
+            looked += 1
             key = store_key(session_id)
             try:
                 found, version = look(self, key)
@@ -127,12 +134,13 @@ class SessionManager:
                 self.fail(fault)
             if isinstance(found, Snapshot):
                 dict.update(session, found.values)
-                session._status, session._id = "live", session_id
+                session._status, session._id, session._key = "live", session_id, key
                 session._snapshot = found
                 session._dead = None
                 return
             if isinstance(found, Dead) and session._dead is None:
-                session._status, session._id, session._dead = "gone", session_id, found
+                session._status, session._id, session._key = "gone", session_id, key
+                session._dead = found
             elif version is None:
                 self.events.send("unknown", key)
 
@@ -151,7 +159,7 @@ class SessionManager:
         Raises `UnstorableValue`, `RecordTooLarge` or `StoreUnavailable`; the stored session is
         then as it was before.
         """
-        if not failed and not session.session_deleted:
+        if not (failed or session.session_deleted or (is_untouched(session) and not self.rolling)):
             self._write(session)
         return session._answer
 
@@ -167,7 +175,7 @@ class SessionManager:
 
     def has_changed(self, session: Session) -> bool:
         """Whether the session holds something that was not committed."""
-        return not session.session_deleted and changed(session)
+        return not (session.session_deleted or is_untouched(session)) and changed(session)
 
     def save(
         self, session: Session, *, expire: float | timedelta | None = None, force: bool = False
@@ -266,6 +274,7 @@ class SessionManager:
     def _prepare(self, session: Session, status: Status) -> None:
         session._manager = self
         session._status = status
+        session._key = ""
         session._id = session._candidate = session._snapshot = session._dead = None
         session._idle = session._login = session._fault = None
         session._once = session._renewed = False

@@ -7,39 +7,77 @@ an equal value is no change.
 
 from __future__ import annotations
 
-import marshal
-from dataclasses import dataclass, field
-from typing import Any
+from itertools import compress
+from operator import is_
+from typing import Any, Final
 
-from .codec import IMMUTABLE, decode, encode_field
-from .record import Lines, Record, split_lines
+from .accelerator import fingerprint
+from .codec import decode, encode_field
+from .record import Lines, Record
 
 __all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "whole"]
 
+Prints = dict[Any, bytes | None]
+"""The fingerprints of those values that may change in place; None where there can be none."""
 
-@dataclass(slots=True, repr=False)
+_CHANGEABLE: Final = frozenset({list, dict, set, tuple})
+"""Types of loaded values that may change in place, a tuple by what is in it."""
+_is_changeable: Final = _CHANGEABLE.__contains__
+
+
 class Snapshot:
-    """What the store held when this request last looked, or what it wrote since."""
+    """What the store held when this request last looked, or what it wrote since.
 
-    record: Record
-    version: Any
-    values: dict[Any, Any]
-    """The loaded values: the very objects that the session handed out."""
-    prints: dict[Any, bytes] = field(default_factory=dict)
-    """Fingerprints of those values that may change in place, as they were when they were loaded."""
-    written: bool = False
-    """Whether this request wrote it, so that the store's version of it is unknown."""
-    complete: bool = True
-    """Whether ``values`` is all of the record: not after a merge with another request's keys."""
-    _lines: Lines | None = None
+    - ``values``: what was loaded; the very objects that the session handed out.
+    - ``prints``: their fingerprints as they were then; None if they were not taken.
+    - ``written``: whether this request wrote it, so that the store's version of it is unknown.
+    - ``complete``: whether ``values`` is all of the record: not after a merge with the keys of
+      another request.
+    """
+
+    __slots__ = ("_lines", "complete", "prints", "record", "values", "version", "written")
+
+    def __init__(
+        self,
+        record: Record,
+        version: Any,
+        values: dict[Any, Any],
+        prints: Prints | None = None,
+        written: bool = False,
+        complete: bool = True,
+        lines: Lines | None = None,
+    ) -> None:
+        self.record = record
+        self.version = version
+        self.values = values
+        self.prints = prints
+        self.written = written
+        self.complete = complete
+        self._lines = lines
 
     @property
     def lines(self) -> Lines:
         """The lines of ``values`` as they were then, whatever has happened to the values since."""
         if self._lines is None:
-            lines = split_lines(self.record.body, self.values)
-            self._lines = lines if len(lines) == len(self.values) else self.record.lines()
+            self._lines = self.record.lines(self.values)
         return self._lines
+
+    def is_unchanged(self, session: dict[Any, Any]) -> bool:
+        """Whether the session is certainly as it was loaded; if not, `find_delta` looks closely."""
+        values = self.values
+        if self.prints is None or len(session) != len(values):
+            return False
+        for key, known in self.prints.items():
+            if known is None or fingerprint(values[key]) != known:
+                return False
+        return all(map(is_, session.values(), values.values()))
+
+    def has_loaded(self, key: Any, value: Any) -> bool:
+        """Whether ``value``, the object that was loaded for this key, certainly has not changed."""
+        if type(value) not in _CHANGEABLE:
+            return True
+        known = None if self.prints is None else self.prints.get(key)
+        return known is not None and fingerprint(value) == known
 
     def differs_in_blanks(self, key: Any, line: str) -> bool:
         """Whether the stored line is ``line`` with blanks in it, by some other writer."""
@@ -47,44 +85,29 @@ class Snapshot:
         return " " in stored and encode_lines(decode(f"{{{stored}}}")).get(key) == line
 
 
-def fingerprint(value: Any) -> bytes:
-    """Return bytes that differ when ``value`` has changed; never read back. ValueError: cannot.
-
-    Many times faster than the line, and exact: it tells 1, 1.0 and True apart. Version 2 of the
-    format depends on the values alone, not on which of them are one object.
-    """
-    return marshal.dumps(value, 2)
+def take_prints(values: dict[Any, Any]) -> Prints:
+    """Return the fingerprints of the values that may change in place."""
+    # Asking each value for its type in turn would take as long as reading the record.
+    found = compress(values.items(), map(_is_changeable, map(type, values.values())))
+    return {key: fingerprint(value) for key, value in found}
 
 
-def take_prints(values: dict[Any, Any]) -> dict[Any, bytes]:
-    """Return the fingerprints of the values that may change in place and can have one."""
-    prints = {}
-    for key, value in values.items():
-        if type(value) not in IMMUTABLE:
-            try:
-                prints[key] = fingerprint(value)
-            except ValueError:
-                continue
-    return prints
-
-
-def _is_as_loaded(value: object, known: bytes | None) -> bool:
-    try:
-        return known is not None and fingerprint(value) == known
-    except ValueError:
-        return False
-
-
-@dataclass(slots=True, repr=False)
 class Delta:
-    """What this request has changed."""
+    """What this request has changed.
 
-    lines: Lines
-    """The keys that were set or changed, with their new lines."""
-    nested: set[Any]
-    """Those of them that were only changed in place."""
-    deleted: list[Any]
-    cleared: bool = False
+    - ``lines``: the keys that were set or changed, with their new lines.
+    - ``nested``: those of them that were only changed in place.
+    """
+
+    __slots__ = ("cleared", "deleted", "lines", "nested")
+
+    def __init__(
+        self, lines: Lines, nested: set[Any], deleted: list[Any], cleared: bool = False
+    ) -> None:
+        self.lines = lines
+        self.nested = nested
+        self.deleted = deleted
+        self.cleared = cleared
 
     def __bool__(self) -> bool:
         return bool(self.lines or self.deleted or self.cleared)
@@ -106,12 +129,11 @@ def find_delta(
     if cleared:
         return Delta(encode_lines(session), set(), [], cleared=True)
     before = snapshot.values
-    prints = snapshot.prints
     delta = Delta({}, set(), [])
     for key, value in session.items():
         known = key in before
         same = known and before[key] is value
-        if same and (type(value) in IMMUTABLE or _is_as_loaded(value, prints.get(key))):
+        if same and snapshot.has_loaded(key, value):
             continue
         line = encode_field(key, value)
         if known and (
@@ -130,8 +152,10 @@ def whole(session: dict[Any, Any], snapshot: Snapshot, delta: Delta) -> Lines:
     """Return the lines of the session as this request sees it, in its own order."""
     if delta.cleared:
         return delta.lines
-    before = snapshot.lines
-    return {key: delta.lines[key] if key in delta.lines else before[key] for key in session}
+    lines = {**snapshot.lines, **delta.lines}
+    if list(lines) == list(session):
+        return lines
+    return {key: lines[key] for key in session}
 
 
 def merge(fresh: Lines, delta: Delta) -> Lines:

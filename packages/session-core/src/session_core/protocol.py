@@ -45,7 +45,6 @@ with the old id from starting a new session whose cookie would throw the user ou
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace as evolve
 from typing import TYPE_CHECKING, Any, Final
 
 from .answer import FORGET, NOTHING, Action, Answer
@@ -60,12 +59,24 @@ from .session import DeletedSession, Session
 if TYPE_CHECKING:
     from .manager import SessionManager
 
-__all__ = ["changed", "end", "write"]
+__all__ = ["changed", "end", "is_untouched", "write"]
 
 DEAD_SECONDS: Final = 60
 """How long an ended id is remembered."""
 
 Change = Callable[[dict[Any, Any]], Any]
+
+
+def is_untouched(session: Session) -> bool:
+    """Whether the session is certainly as it was loaded, and nothing else was asked of it."""
+    return (
+        session._status == "live"
+        and not session.session_modified
+        and session._candidate is None
+        and session._idle is None
+        and session._snapshot is not None
+        and session._snapshot.is_unchanged(session)
+    )
 
 
 def changed(session: Session) -> bool:
@@ -126,11 +137,12 @@ def _create(
     backoff = Backoff(manager.wait)
     while True:
         session_id = manager.id_of(session)
-        if manager.store.create(store_key(session_id), data, ttl):
+        key = store_key(session_id)
+        if manager.store.create(key, data, ttl):
             break
         session._candidate = new_session_id()
         backoff.pause()
-    _wrote(manager, session, session_id, record, own, lines, show=own is not lines)
+    _wrote(manager, session, session_id, key, record, ttl, own, lines, show=own is not lines)
     return result
 
 
@@ -143,7 +155,7 @@ def _update(
     if not wanted and session._candidate is None:
         return _roll(manager, session, base)
     own = whole(session, base, delta)
-    key = store_key(session._id or "")
+    key = session._key
     fresh: Snapshot | Dead | None = base
     version = base.version
     known = not base.written
@@ -173,15 +185,17 @@ def _update(
         if change is not None:
             result, lines = _apply(change, record)
         data = _sealed(manager, record)
-        target = session._candidate or session._id or ""
+        target, target_key = session._id or "", key
         if session._candidate is None:
             done = manager.store.replace(key, version, data, ttl)
         else:
-            done = manager.store.create(store_key(target), data, ttl)
-            done = done and _bury(manager, key, version, store_key(target), now)
+            target = session._candidate
+            target_key = store_key(target)
+            done = manager.store.create(target_key, data, ttl)
+            done = done and _bury(manager, key, version, target_key, now)
         if done:
             show = change is not None or outdated
-            _wrote(manager, session, target, record, own, lines, show=show)
+            _wrote(manager, session, target, target_key, record, ttl, own, lines, show=show)
             return result
         manager.events.send("conflict", key)
         if session._candidate is not None:
@@ -192,7 +206,7 @@ def _update(
 
 def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> Record:
     """Return the envelope to write: the stored one, with what this request changed of it."""
-    record = evolve(fresh, saved=now, idle=session._idle or fresh.idle)
+    record = fresh.renewed(now, session._idle)
     if delta.cleared:
         record.epoch += 1
     if session._login is not None:
@@ -222,14 +236,11 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     now = manager.clock()
     if not manager.rolling or base.written or now - base.record.saved < base.record.idle / 10:
         return
-    record = evolve(base.record, saved=now)
+    record = base.record.renewed(now, None)
     ttl = record.expires(manager.absolute_timeout) - now
-    session_id = session._id or ""
-    if ttl > 0 and manager.store.replace(
-        store_key(session_id), base.version, record.to_bytes(), ttl
-    ):
-        session._snapshot = evolve(base, record=record, written=True)
-        session._answer = Answer("extend", session_id, ttl, record.persistent)
+    if ttl > 0 and manager.store.replace(session._key, base.version, record.to_bytes(), ttl):
+        base.record, base.written = record, True
+        session._answer = Answer("extend", session._id or "", ttl, record.persistent)
 
 
 def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
@@ -258,7 +269,9 @@ def _wrote(
     manager: SessionManager,
     session: Session,
     session_id: str,
+    key: str,
     record: Record,
+    seconds: float,
     own: Lines,
     lines: Lines,
     *,
@@ -268,7 +281,6 @@ def _wrote(
     if show:
         _show(session, record, own, lines)
         own = lines
-    seconds = record.expires(manager.absolute_timeout) - record.saved
     action: Action = "issue"
     if session_id == session._id:
         told = session._answer.action  # an id that was issued earlier in this request still is
@@ -276,13 +288,12 @@ def _wrote(
             action = "extend"
     else:
         name = "logged in" if session._login else "renewed" if session._id else "created"
-        manager.events.send(name, store_key(session_id))
+        manager.events.send(name, key)
     session._answer = Answer(action, session_id, seconds, record.persistent)
-    session._snapshot = Snapshot(
-        record, None, dict(session), written=True, complete=own == lines, _lines=own
-    )
+    complete = own is lines or own == lines
+    session._snapshot = Snapshot(record, None, dict(session), None, True, complete, own)
     session._status = "live"
-    session._id, session._candidate = session_id, None
+    session._id, session._key, session._candidate = session_id, key, None
     session._idle = session._login = session._dead = session._persistent = None
     session._assigned.clear()
     session._cleared = session.session_modified = False
@@ -317,7 +328,7 @@ def _drop(manager: SessionManager, session: Session, change: Change | None, deta
     """Keep nothing, say so if there was something, and tell the client nothing."""
     result = change(dict(session)) if change is not None else None
     if change or session.session_modified or session._candidate or len(session):
-        manager.events.send("write dropped", store_key(session._id) if session._id else "", detail)
+        manager.events.send("write dropped", session._key, detail)
     session._candidate = session._idle = None
     session.session_modified = False
     session._answer = NOTHING
@@ -330,7 +341,7 @@ def end(manager: SessionManager, session: Session) -> None:
     version = None
     known = last = False
     if session._status == "live" and session._snapshot is not None:
-        key = store_key(session._id or "")
+        key = session._key
         version, known = session._snapshot.version, not session._snapshot.written
     elif session._status == "gone" and session._dead is not None:
         key = session._dead.next

@@ -5,7 +5,7 @@ Two or more lines of ASCII text. The first one is the envelope:
     <head> sc1 live <created> <saved> <idle> <epoch> [owner, persistent]
     <head> sc1 dead <at> [reason, next]
 
-- *head*: 16 random base64url characters, new at every write (see `session_core.store`).
+- *head*: 16 random hexadecimal digits, new at every write (see `session_core.store`).
 - *sc1*: the format and its major version. A reader refuses a newer major version; it accepts, and
   keeps, further items at the end of the JSON list.
 - *created*, *saved*: decimal seconds since the epoch; *created* starts the absolute timeout, which
@@ -31,24 +31,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import secrets
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .codec import decode, encode_field, encode_key, too_deep
+from .codec import decode, encode_field, encode_key
 from .errors import NewerRecord
 from .store import HEAD
 
-__all__ = ["DamagedRecord", "Dead", "Lines", "Record", "read_record"]
+__all__ = ["DamagedRecord", "Dead", "Lines", "Record", "read_record", "split_lines"]
 
 FORMAT: Final = 1
-_FORMAT: Final = b"sc1"
 
 Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
-_newer_format = re.compile(rb"sc[0-9]{1,9}").fullmatch
+_newer_format = re.compile(rb".{16} sc([0-9]{1,9})(?= )", re.DOTALL).match
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _from_json = json.JSONDecoder().decode
 
@@ -67,27 +65,47 @@ class DamagedRecord(Exception):
     """The bytes are no record: truncated, foreign or tampered with."""
 
 
-@dataclass(slots=True, repr=False)
 class Record:
     """The state of a live session, as stored."""
 
-    created: float
-    saved: float
-    idle: float
-    owner: str | None = None
-    epoch: int = 0
-    persistent: bool | None = None
-    more: list[Any] = field(default_factory=list)
-    body: str = "{}"
+    __slots__ = ("body", "created", "epoch", "idle", "more", "owner", "persistent", "saved")
+
+    def __init__(
+        self,
+        created: float,
+        saved: float,
+        idle: float,
+        owner: str | None = None,
+        epoch: int = 0,
+        persistent: bool | None = None,
+        more: tuple[Any, ...] = (),
+        body: str = "{}",
+    ) -> None:
+        self.created = created
+        self.saved = saved
+        self.idle = idle
+        self.owner = owner
+        self.epoch = epoch
+        self.persistent = persistent
+        self.more = more
+        self.body = body
+
+    def renewed(self, saved: float, idle: float | None) -> Record:
+        """Return a copy that was saved at this time, with this idle timeout if there is one."""
+        idle = idle or self.idle
+        return Record(
+            self.created, saved, idle, self.owner, self.epoch, self.persistent, self.more, self.body
+        )
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        head = secrets.token_urlsafe(12)
-        rare = [self.owner, self.persistent, *self.more]
-        tail = "[]" if rare == [None, None] else _to_json(rare)
+        if self.owner is None and self.persistent is None and not self.more:
+            tail = "[]"
+        else:
+            tail = _to_json([self.owner, self.persistent, *self.more])
         return (
-            f"{head} sc{FORMAT} live {self.created!r} {self.saved!r} {self.idle!r} {self.epoch} "
-            f"{tail}\n{self.body}"
+            f"{_new_head()} sc{FORMAT} live {self.created!r} {self.saved!r} {self.idle!r} "
+            f"{self.epoch} {tail}\n{self.body}"
         ).encode("ascii")
 
     def values(self) -> dict[Any, Any]:
@@ -95,6 +113,8 @@ class Record:
         try:
             values = decode(self.body)
         except RecursionError as error:
+            from .tag import too_deep
+
             if too_deep(self.body):
                 raise DamagedRecord("nested too deep") from error
             raise  # the reader's own call stack is to blame
@@ -104,17 +124,18 @@ class Record:
             raise DamagedRecord("no object")
         return values
 
-    def lines(self) -> Lines:
-        """Return the lines of the body by key."""
-        values = self.values()
+    def lines(self, values: dict[Any, Any] | None = None) -> Lines:
+        """Return the lines of the body by key; ``values`` is what it says, if that is known."""
+        if values is None:
+            values = self.values()
         lines = split_lines(self.body, values)
         if len(lines) != len(values):  # written by somebody else, as JSON of another layout
-            return {key: encode_field(key, value) for key, value in values.items()}
+            return {key: encode_field(key, value) for key, value in self.values().items()}
         return lines
 
     def put_lines(self, lines: Lines) -> None:
         """Make ``lines`` the body."""
-        self.body = "{" + ",\n".join(lines.values()) + "}"
+        self.body = f"{{{_BETWEEN.join(lines.values())}}}"
 
     def expires(self, absolute: float | None) -> float:
         """Return when the session ends, by whichever of its two clocks is first."""
@@ -122,72 +143,86 @@ class Record:
         return idle_end if absolute is None else min(idle_end, self.created + absolute)
 
 
-@dataclass(slots=True, frozen=True)
 class Dead:
     """What an ended id leaves for a while, so that late requests do not start afresh."""
 
-    reason: str
-    at: float
-    next: str | None = None
+    __slots__ = ("at", "next", "reason")
+
+    def __init__(self, reason: str, at: float, successor: str | None = None) -> None:
+        self.reason = reason
+        self.at = at
+        self.next = successor
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        head = secrets.token_urlsafe(12)
         tail = _to_json([self.reason, self.next])
-        return f"{head} sc{FORMAT} dead {self.at!r} {tail}\n".encode("ascii")
+        return f"{_new_head()} sc{FORMAT} dead {self.at!r} {tail}\n".encode("ascii")
 
 
 def split_lines(body: str, keys: dict[Any, Any]) -> Lines:
     """Return the lines of ``body`` by key, or none if it is laid out otherwise."""
-    lines = body[1:-1].split(",\n") if keys else []
+    lines = body[1:-1].split(_BETWEEN) if keys else []
     if len(lines) != len(keys) or body[-1:] != "}":  # blanks at the end
         return {}
     # Another layout may have as many by chance.
-    for key, line in zip(keys, lines, strict=True):
-        if line.startswith(f'"{key}":'):  # the usual key needs no encoding
-            continue
-        if not line.startswith(encode_key(key)):
-            return {}
+    if not all(map(str.startswith, lines, map(_USUAL_KEY, keys))):
+        for key, line in zip(keys, lines, strict=True):
+            if not line.startswith(encode_key(key)):
+                return {}
     return dict(zip(keys, lines, strict=True))
+
+
+_BETWEEN: Final = ",\n"
+_USUAL_KEY: Final = '"{}":'.format  # of a key that needs no escapes
 
 
 def read_record(data: bytes) -> Record | Dead:
     """Return what ``data`` says. Raises `DamagedRecord`, or `NewerRecord` for a later format."""
-    first, _, body = data.partition(b"\n")
     try:
-        head, form, kind, *fields = first.split(b" ", 7)
-        if len(head) != HEAD:
-            raise DamagedRecord("no head")
-        if form != _FORMAT:
-            if _newer_format(form) and int(form[2:]) > FORMAT:
-                raise NewerRecord(
-                    "the session was stored by a newer major version of session-core: "
-                    "finish the deploy, or take this process out of it"
-                )
-            raise DamagedRecord("unknown format")
-        if kind == b"live":
-            return _read_live(fields, body)
-        if kind == b"dead":
-            reason, successor, *_ = _from_json(b" ".join(fields[1:]).decode("ascii"))
-            return Dead(str(reason), float(fields[0]), _text_or_none(successor))
+        first, _, body = data.decode("ascii").partition("\n")
+        head, form, kind, *fields = first.split(" ", 7)
+        if len(head) == HEAD and form == _FORM:
+            if kind == "live":
+                return _read_live(body, *fields)
+            if kind == "dead":
+                reason, successor, *_ = _from_json(" ".join(fields[1:]))
+                return Dead(str(reason), float(fields[0]), _text_or_none(successor))
     except _UNREADABLE as error:
+        _refuse_newer(data)
         raise DamagedRecord(type(error).__name__) from error
-    raise DamagedRecord("neither live nor dead")
+    _refuse_newer(data)
+    raise DamagedRecord("no record of ours")
 
 
-def _read_live(fields: list[bytes], body: bytes) -> Record:
-    created, saved, idle, epoch, tail = fields
-    record = Record(float(created), float(saved), float(idle), epoch=int(epoch))
-    if not 0 <= record.created + record.saved + record.idle < math.inf:  # neither is NaN
+_FORM: Final = f"sc{FORMAT}"
+
+
+def _refuse_newer(data: bytes) -> None:
+    newer = _newer_format(data)
+    if newer and int(newer[1]) > FORMAT:
+        raise NewerRecord(
+            "the session was stored by a newer major version of session-core: "
+            "finish the deploy, or take this process out of it"
+        )
+
+
+def _read_live(
+    body: str, created_text: str, saved_text: str, idle_text: str, epoch: str, tail: str
+) -> Record:
+    created, saved, idle = float(created_text), float(saved_text), float(idle_text)
+    if not 0 <= created + saved + idle < math.inf:  # neither is NaN
         raise ValueError
-    if tail != b"[]":
-        owner, *rare = _from_json(tail.decode("ascii"))
-        record.owner = _text_or_none(owner)
-        if rare:
-            record.persistent = _bool_or_none(rare[0])
-            record.more = rare[1:]
-    record.body = body.decode("ascii")
-    return record
+    if tail == "[]":
+        return Record(created, saved, idle, None, int(epoch), None, (), body)
+    owner, *rare = _from_json(tail)
+    persistent = _bool_or_none(rare[0]) if rare else None
+    return Record(
+        created, saved, idle, _text_or_none(owner), int(epoch), persistent, (*rare[1:],), body
+    )
+
+
+def _new_head() -> str:
+    return os.urandom(HEAD // 2).hex()
 
 
 def _text_or_none(item: object) -> str | None:

@@ -1,11 +1,13 @@
 """One request's session: opened when it is first asked for, committed once.
 
-What every web layer needs and none should decide for itself. A layer makes a `RequestSession` for
-each request, hands its `get` to the handler, and sends the headers that `start` returns.
+What every web layer needs and none should decide for itself. A layer makes `RequestOptions` once
+and a `RequestSession` for each request, hands its `get` to the handler, and sends the headers that
+`start` returns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from .answer import NOTHING, Answer
@@ -13,11 +15,21 @@ from .errors import SessionClosed, SessionError, StoreUnavailable
 from .manager import SessionManager, logger
 from .session import Session
 
-__all__ = ["Headers", "OnOutage", "RequestSession", "SupportsCookie"]
+__all__ = [
+    "Headers",
+    "OnOutage",
+    "RequestOptions",
+    "RequestSession",
+    "StartResponse",
+    "SupportsCookie",
+]
 
 Headers = list[tuple[str, str]]
+StartResponse = Callable[..., Callable[[bytes], object]]
 
 OnOutage = Literal["error", "anonymous"]
+
+_NO_ENVIRON: Final[dict[str, Any]] = {}
 
 LONGEST: Final = 2.0**31
 """The largest Max-Age that is sent, in seconds; browsers keep no cookie beyond 400 days."""
@@ -44,43 +56,69 @@ class SupportsRotation(Protocol):
         """Whether the ``Cookie`` header carries this id as `issue` would write it now."""
 
 
-class RequestSession:
-    """The session of one request.
+class RequestOptions:
+    """What the requests of one application have in common.
 
-    - ``environ``: the WSGI environment; only its ``HTTP_COOKIE`` is read.
+    - ``manager`` and ``cookie``: keep the sessions, and carry their ids.
     - ``persistent``: whether the cookie gets a Max-Age, the session's idle timeout. Then it is
       sent again whenever the session is extended.
     - ``headers``: whether responses get ``Vary: Cookie`` where the session was used, and
       ``Cache-Control: no-store`` with a session cookie, unless they have their own.
-    - ``on_outage``: what `get` does when the store cannot be asked: ``error`` raises
+    - ``on_outage``: what `RequestSession.get` does when the store cannot be asked: ``error`` raises
       `StoreUnavailable`, ``anonymous`` gives an empty session that is not stored. The same holds
       for the first commit of a visitor who has no session yet.
     """
 
-    __slots__ = ("_cookie", "_environ", "_failed", "_fault", "_headers", "_manager", "_on_outage",
-                 "_persistent", "_started", "session")  # fmt: skip
+    __slots__ = ("cookie", "headers", "manager", "on_outage", "persistent", "rotating")
 
     def __init__(
         self,
         manager: SessionManager,
         cookie: SupportsCookie,
-        environ: dict[str, Any],
         *,
         persistent: bool = False,
         headers: bool = True,
         on_outage: OnOutage = "error",
     ) -> None:
-        self._headers: Final = headers
-        self._manager: Final = manager
-        self._cookie: Final = cookie
+        self.manager: Final = manager
+        self.cookie: Final = cookie
+        self.persistent: Final = persistent
+        self.headers: Final = headers
+        self.on_outage: Final = on_outage
+        self.rotating: Final = cookie if isinstance(cookie, SupportsRotation) else None
+
+
+class RequestSession:
+    """The session of one request, and the beginning of its response.
+
+    ``environ`` is the WSGI environment, of which only ``HTTP_COOKIE`` is read. Hand
+    `start_response` to the application in place of the server's, ``start_response``.
+
+    A commit that fails must not look like a success, and an application cannot be trusted to pass
+    an exception on from ``start_response``. So the `fault` is kept, the response is not begun, and
+    whoever called the application answers in its place.
+    """
+
+    session: Session | None = None
+    """The session, if it was asked for."""
+    began = False
+    """Whether the server's ``start_response`` was called."""
+    fault: SessionError | None = None
+    """What the commit at the start of the response raised."""
+
+    _outage: StoreUnavailable | None = None
+    _late = False  # the headers have left
+    _failed = False  # the handler failed, as the status says
+
+    def __init__(
+        self,
+        options: RequestOptions,
+        environ: dict[str, Any],
+        start_response: StartResponse | None = None,
+    ) -> None:
+        self._options = options
         self._environ = environ
-        self._persistent: Final = persistent
-        self._on_outage: Final = on_outage
-        self._fault: StoreUnavailable | None = None
-        self._started = False
-        self._failed = False
-        self.session: Session | None = None
-        """The session, if it was asked for."""
+        self._start_response = start_response
 
     def get(self) -> Session:
         """Return the session, always the same object; the first call opens it.
@@ -90,37 +128,40 @@ class RequestSession:
         """
         if self.session is not None:
             return self.session
-        if self._fault is not None:
-            raise self._fault
-        if self._started:
+        if self._outage is not None:
+            raise self._outage
+        if self._late:
             raise SessionClosed(
                 "the session was first used after the response headers had left, too late to "
                 "send a cookie; touch it before the first chunk of the response"
             )
+        options = self._options
         header = self._environ.get("HTTP_COOKIE")
         try:
-            self.session = self._manager.open(*(self._cookie.read(header) if header else ()))
-        except StoreUnavailable as fault:
-            if self._on_outage == "error":
-                self._fault = fault
+            session = options.manager.open(*(options.cookie.read(header) if header else ()))
+        except StoreUnavailable as outage:
+            if options.on_outage == "error":
+                self._outage = outage
                 raise
-            self.session = self._manager.unsaved()
-        self.session._once = True
-        return self.session
+            session = options.manager.unsaved()
+        session._once = True
+        self.session = session
+        return session
 
     def commit(self, *, failed: bool = False) -> str | None:
         """Commit, and return the ``Set-Cookie`` value to send, if any."""
         session = self.session
         if session is None:
             return None
+        manager = self._options.manager
         try:
-            answer = self._manager.commit(session, failed=failed)
+            answer = manager.commit(session, failed=failed)
         except StoreUnavailable:
-            if self._on_outage == "error" or not self._manager.is_anonymous(session):
+            if self._options.on_outage == "error" or not manager.is_anonymous(session):
                 raise
-            self._manager.events.send("write dropped", detail="the store was unavailable")
-            answer = NOTHING
-        return self._set_cookie(answer)
+            manager.events.send("write dropped", detail="the store was unavailable")
+            return None
+        return None if answer is NOTHING else self._set_cookie(answer)
 
     def start(self, status: str, headers: Headers) -> Headers:
         """Commit and return the headers to send, when a response is about to begin.
@@ -129,34 +170,47 @@ class RequestSession:
         again when the response is replaced by another before it was sent.
         """
         if self.session is None:
-            self._started = True
+            self._late = True
             return headers
         self._failed = status[:1] == "5"
         cookie = self.commit(failed=self._failed)
-        self._started = True
-        self._manager.close(self.session)
-        if self._headers:
+        self._options.manager.close(self.session)
+        if self._options.headers:
             headers = _vary_by_cookie(headers)
-        if cookie is not None:
-            ours = cookie[: cookie.index("=") + 1]
-            headers = [item for item in headers if not _sets(item, ours)]
-            headers.append(("Set-Cookie", cookie))
-            if self._headers and not any(name.lower() == "cache-control" for name, _ in headers):
-                headers.append(("Cache-Control", "no-store"))
-        return headers
+        return headers if cookie is None else self._with_cookie(headers, cookie)
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Commit, then start the response with what the client must be told."""
+        if exc_info and isinstance(exc_info[1], StoreUnavailable) and not self.began:
+            self.fault = exc_info[1]
+            return _discard
+        try:
+            headers = self.start(status, headers)
+        except SessionError as fault:
+            self.fault = fault
+            return _discard
+        self.began = True
+        start_response = self._start_response
+        if start_response is None:
+            raise TypeError("this request was made without the start_response of a server")
+        if exc_info:
+            return start_response(status, headers, exc_info)
+        return start_response(status, headers)
 
     def release(self) -> None:
         """Let go of the environment once the response has begun.
 
         The environment holds this object, too; without the circle both are freed at once.
         """
-        self._environ = {}
+        self._environ = _NO_ENVIRON
 
     def finish(self) -> None:
         """Say in the log if the session was changed after the headers had left."""
         if self.session is not None and not self._failed:
             try:
-                lost = self._manager.has_changed(self.session)
+                lost = self._options.manager.has_changed(self.session)
             except SessionError:
                 lost = True
             if lost:
@@ -166,32 +220,49 @@ class RequestSession:
                 )
 
     def _set_cookie(self, answer: Answer) -> str | None:
+        options = self._options
         if answer.action == "forget":
-            return self._cookie.forget()
-        persistent = self._persistent if answer.persistent is None else answer.persistent
+            return options.cookie.forget()
+        persistent = options.persistent if answer.persistent is None else answer.persistent
         if answer.action == "issue" or (
             answer.action == "extend" and (persistent or self._is_outdated(answer.session_id))
         ):
             seconds = min(answer.seconds, LONGEST)
-            return self._cookie.issue(answer.session_id, seconds if persistent else None)
+            return options.cookie.issue(answer.session_id, seconds if persistent else None)
         return None
 
     def _is_outdated(self, session_id: str) -> bool:
-        if not isinstance(self._cookie, SupportsRotation):
-            return False
-        return not self._cookie.is_current(self._environ.get("HTTP_COOKIE", ""), session_id)
+        rotating = self._options.rotating
+        header = self._environ.get("HTTP_COOKIE", "")
+        return rotating is not None and not rotating.is_current(header, session_id)
 
-
-def _sets(item: tuple[str, str], start: str) -> bool:
-    return item[1].startswith(start) and item[0].lower() == "set-cookie"
+    def _with_cookie(self, headers: Headers, cookie: str) -> Headers:
+        """Return the headers with this cookie in place of one of its name."""
+        ours = cookie[: cookie.index("=") + 1]
+        kept = []
+        cached = not self._options.headers
+        for item in headers:
+            name = item[0].lower()
+            if name == "set-cookie" and item[1].startswith(ours):
+                continue
+            cached = cached or name == "cache-control"
+            kept.append(item)
+        kept.append(("Set-Cookie", cookie))
+        if not cached:
+            kept.append(("Cache-Control", "no-store"))
+        return kept
 
 
 def _vary_by_cookie(headers: Headers) -> Headers:
     """Return the headers with ``Vary: Cookie`` (RFC 9110, section 12.5.5)."""
     for index, (name, value) in enumerate(headers):
-        if name.lower() == "vary":
+        if len(name) == 4 and name.lower() == "vary":
             fields = {field.strip().lower() for field in value.split(",")}
             if fields & {"*", "cookie"}:
                 return list(headers)
             return [*headers[:index], (name, f"{value}, Cookie"), *headers[index + 1 :]]
     return [*headers, ("Vary", "Cookie")]
+
+
+def _discard(data: bytes) -> None:
+    """Take the place of ``write`` where the response will be another one."""

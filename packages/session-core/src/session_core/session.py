@@ -54,6 +54,7 @@ class Session(dict[Any, Any]):
         "_fault",
         "_id",
         "_idle",
+        "_key",
         "_login",
         "_manager",
         "_once",
@@ -83,6 +84,7 @@ class Session(dict[Any, Any]):
     _renewed: bool  # whether this request asked for a new id
     _status: Status
     _id: str | None  # in the store, and to the client
+    _key: str  # under which the store keeps it, or nothing if it does not
     _candidate: str | None  # drawn for the next create
     _snapshot: Snapshot | None  # what the store held when we last looked
     _dead: Dead | None  # why it is gone

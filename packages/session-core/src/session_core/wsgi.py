@@ -19,17 +19,16 @@ from typing import Any, Final
 from .cookie import IdCookie
 from .errors import ConfigurationError, SessionError, StoreUnavailable
 from .manager import SessionManager
-from .request import Headers, OnOutage, RequestSession, SupportsCookie
+from .request import OnOutage, RequestOptions, RequestSession, StartResponse, SupportsCookie
 from .session import Session
 
-__all__ = ["RETRY_AFTER", "Exchange", "SessionMiddleware", "get_session", "watch"]
+__all__ = ["RETRY_AFTER", "SessionMiddleware", "get_session", "watch"]
 
 KEY: Final = "session_core.request"
 
 RETRY_AFTER: Final = "5"
 """Seconds, as the text of a Retry-After header, after which a client may try again."""
 
-StartResponse = Callable[..., Callable[[bytes], object]]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
@@ -65,35 +64,29 @@ class SessionMiddleware:
         if on_outage not in ("error", "anonymous"):
             raise ConfigurationError(f"on_outage must be 'error' or 'anonymous', not {on_outage!r}")
         self._app = app
-        self._manager = manager
-        self._cookie = cookie or IdCookie()
-        self._persistent = persistent
-        self._headers = headers
-        self._on_outage: OnOutage = on_outage
+        self._options = RequestOptions(
+            manager,
+            cookie or IdCookie(),
+            persistent=persistent,
+            headers=headers,
+            on_outage=on_outage,
+        )
         self._key = key
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        request = RequestSession(
-            self._manager,
-            self._cookie,
-            environ,
-            persistent=self._persistent,
-            headers=self._headers,
-            on_outage=self._on_outage,
-        )
+        request = RequestSession(self._options, environ, start_response)
         environ[self._key] = request
-        exchange = Exchange(request, start_response)
         try:
-            body = self._app(environ, exchange.start_response)
+            body = self._app(environ, request.start_response)
         except StoreUnavailable:
-            if exchange.began:
+            if request.began:
                 raise
             return _unavailable(request, environ, start_response)
-        if exchange.fault is not None:
+        if request.fault is not None:
             _close(body)
-            return _refuse(exchange.fault, request, environ, start_response)
-        if not exchange.began:  # a generator, which starts when the server asks for a first chunk
-            return _Unstarted(body, exchange, request, environ, start_response)
+            return _refuse(request.fault, request, environ, start_response)
+        if not request.began:  # a generator, which starts when the server asks for a first chunk
+            return _Unstarted(body, request, environ, start_response)
         request.release()
         return watch(body, request)
 
@@ -111,40 +104,6 @@ def get_session(environ: dict[str, Any], key: str = KEY) -> Session:
             "this request has no session: wrap the application in SessionMiddleware"
         ) from None
     return request.get()
-
-
-class Exchange:
-    """The ``start_response`` of one request, with the commit in it.
-
-    A commit that fails must not look like a success, and an application cannot be trusted to pass
-    an exception on from ``start_response``. So the fault is kept, the response is not begun, and
-    whoever called the application answers in its place.
-    """
-
-    __slots__ = ("_request", "_start_response", "began", "fault")
-
-    def __init__(self, request: RequestSession, start_response: StartResponse) -> None:
-        self._request = request
-        self._start_response = start_response
-        self.began = False
-        self.fault: SessionError | None = None
-
-    def start_response(
-        self, status: str, headers: Headers, exc_info: Any = None
-    ) -> Callable[[bytes], object]:
-        """Commit, then start the response with what the client must be told."""
-        if exc_info and isinstance(exc_info[1], StoreUnavailable) and not self.began:
-            self.fault = exc_info[1]
-            return _discard
-        try:
-            headers = self._request.start(status, headers)
-        except SessionError as fault:
-            self.fault = fault
-            return _discard
-        self.began = True
-        if exc_info:
-            return self._start_response(status, headers, exc_info)
-        return self._start_response(status, headers)
 
 
 def watch(body: Iterable[bytes], request: RequestSession) -> Iterable[bytes]:
@@ -178,13 +137,11 @@ class _Unstarted:
     def __init__(
         self,
         body: Iterable[bytes],
-        exchange: Exchange,
         request: RequestSession,
         environ: dict[str, Any],
         start_response: StartResponse,
     ) -> None:
         self._body = body
-        self._exchange = exchange
         self._request = request
         self._environ = environ
         self._start_response = start_response
@@ -192,17 +149,17 @@ class _Unstarted:
     def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self._body:
-                if self._exchange.fault is not None:
+                if self._request.fault is not None:
                     break
                 yield chunk
         except StoreUnavailable:
-            if self._exchange.began:
+            if self._request.began:
                 raise
             yield from _unavailable(self._request, self._environ, self._start_response)
         else:
-            if self._exchange.fault is not None and not self._exchange.began:
+            if self._request.fault is not None and not self._request.began:
                 yield from _refuse(
-                    self._exchange.fault, self._request, self._environ, self._start_response
+                    self._request.fault, self._request, self._environ, self._start_response
                 )
 
     def close(self) -> None:
@@ -210,7 +167,7 @@ class _Unstarted:
         try:
             _close(self._body)
         finally:
-            if self._exchange.began:
+            if self._request.began:
                 self._request.finish()
 
 
@@ -245,7 +202,3 @@ def _close(body: object) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
-
-
-def _discard(data: bytes) -> None:
-    """Take the place of ``write`` where the response will be another one."""
