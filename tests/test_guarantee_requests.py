@@ -402,8 +402,8 @@ class Raw:
             return self.memcached.get(f"session:{self.key}")
         if self.kind == "FileSystem":
             return self.file.read_bytes()
-        found = self.store._cache.get(f"session:{self.key}")
-        return found.record if hasattr(found, "record") else found
+        _, found = self.store._entries.get(f"session:{self.key}", (0, None))
+        return found[0] if isinstance(found, tuple) else found
 
     def write(self, data: bytes) -> None:
         if self.kind == "Redis":
@@ -414,7 +414,7 @@ class Raw:
         elif self.kind == "FileSystem":
             self.file.write_bytes(data)
         else:
-            assert self.store._cache.set(f"session:{self.key}", data)
+            self.store._entries[f"session:{self.key}"] = 0, data  # as by the cache's own set()
 
     def replace_record(self, change: Callable[[bytes], bytes]) -> None:
         """Change the record and leave what the backend puts around it."""

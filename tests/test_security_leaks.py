@@ -42,8 +42,8 @@ METHODS = {
 # What is allowed, where, and why no session comes that way.
 ALLOWED = {
     ("session_backends/memcached_cache.py", "pickle_serde"): "the app's own values",
-    ("session_core/merge.py", "marshal"): "to compare values; nothing is ever read with it",
-    ("session_core/merge.py", "marshal.dumps"): "the same",
+    ("session_core/accelerator.py", "marshal"): "to compare values; nothing is ever read with it",
+    ("session_core/accelerator.py", "marshal.dumps"): "the same",
 }
 
 
@@ -384,7 +384,7 @@ def test_the_event_reference_is_no_part_of_any_hash_of_the_id():
 
 def test_objects_that_hold_ids_or_data_do_not_show_them():
     session_id = new_session_id()
-    record = Record(1.0, 2.0, 300.0, OWNER, body=f'{{"a":"{DATA}"}}')
+    record = Record(1, 2, 300, OWNER, body=f'{{"a":"{DATA}"}}')
     snapshot = Snapshot(read_record(record.to_bytes()), None, record.values())
     delta = find_delta({"a": DATA, "b": DATA}, snapshot, {"b"}, False)
     manager = SessionManager(MemoryStore())

@@ -10,6 +10,17 @@ __all__ = ["PerProcess"]
 
 T = TypeVar("T")
 
+_generation = 0  # how many forks lie between this process and the first one
+
+
+def _note_fork() -> None:
+    global _generation  # noqa: PLW0603 -- it belongs to the process
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_note_fork)
+
 
 class PerProcess(Generic[T]):
     """One object per process, made at the first use in it.
@@ -30,17 +41,17 @@ class PerProcess(Generic[T]):
     def get(self) -> T:
         """Return this process's object."""
         try:
-            return self._made[os.getpid()]
+            return self._made[_generation]
         except KeyError:
             return self._renew()
 
     def _renew(self) -> T:
-        pid = os.getpid()
+        mine = _generation
         # setdefault is atomic, so threads that come here together get one object; a lock could
         # have been taken by another thread at the moment of the fork.
-        mine = self._made.setdefault(pid, self._make())
-        for other in [made for made in self._made if made != pid]:
+        made = self._made.setdefault(mine, self._make())
+        for other in [each for each in self._made if each != mine]:
             inherited = self._made.pop(other, None)
             if inherited is not None and self._discard is not None:
                 self._discard(inherited)
-        return mine
+        return made

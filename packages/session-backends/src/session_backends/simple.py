@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from session_core.throttle import ThrottledLog
 
 from .cache import CacheStore
 from .process import PerProcess
-from .raw import PerCache, without_pickle
+from .raw import PerCache
 
 __all__ = ["SimpleStore"]
 
@@ -29,11 +30,6 @@ STEPS: Final = 8
 
 PREFIX: Final = "session:"
 """Keeps sessions apart from what else is in a cache that was made by somebody else."""
-
-
-_Entry = tuple[bytes, float]
-"""A stored record and when it expires. The tuple itself is the version: every write makes a new
-one. A tuple of such things costs the garbage collector nothing, however many there are."""
 
 
 class _Shared:
@@ -53,7 +49,10 @@ class SimpleStore(CacheStore):
     A SimpleCache searches all of its entries at every write once there are more than its threshold,
     and drops live ones. Here each write frees the few that are due, and a bound is kept only if
     the user has set one. cachelib counts expiry in whole seconds and may be early, so the time that
-    counts is kept with the record.
+    counts is kept with the record. And it takes longer over a value than a request over its whole
+    session: so the records go straight into the cache's dict, as cachelib would put them there.
+    The version is the tuple of a record and its expiry, of which every write makes a new one; a
+    tuple of such things costs the garbage collector nothing, however many there are.
     """
 
     def __init__(
@@ -65,17 +64,19 @@ class SimpleStore(CacheStore):
         threshold: int | None = None,
         lock_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._cache = without_pickle(cache)
-        # cachelib has no public name for it.
+        # cachelib has no public names for these three.
+        self._entries: dict[str, tuple[float, Any]] = cache._cache
+        # Its own methods take this one, from version 0.17 on, to go through all entries.
+        self._size_lock = getattr(cache, "_lock", None) or threading.RLock()
         if threshold is None:
             threshold = 0 if cache._threshold == 500 else cache._threshold
-        self._cache._threshold = sys.maxsize
         self._threshold = threshold or sys.maxsize
         self._clock = clock
         shared = _shared.get(cache)
         self._lock = shared.lock
         self._queue = shared.queue
-        self._pid = os.getpid()
+        self._forked = False
+        _stores.add(self)
         self._evicted = ThrottledLog(
             logger,
             f"the session cache is full (threshold={threshold}): "
@@ -83,16 +84,18 @@ class SimpleStore(CacheStore):
         )
 
     def load(self, key: str) -> tuple[bytes, Any] | None:
-        if os.getpid() != self._pid:
+        if self._forked:
             self._warn_of_fork()
-        found = self._cache.get(PREFIX + key)
-        if type(found) is tuple:
-            return (found[0], found) if found[1] > self._clock() else None
-        # Not one of our records: damaged, for whoever decodes it.
-        return None if found is None else (b"", b"")
+        kept = self._entries.get(PREFIX + key)
+        if kept is None:
+            return None
+        entry = kept[1]
+        if type(entry) is tuple:
+            return (entry[0], entry) if entry[1] > self._clock() else None
+        return b"", b""  # not one of our records: damaged, for whoever decodes it
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
-        if os.getpid() != self._pid:
+        if self._forked:
             self._warn_of_fork()
         name = PREFIX + key
         now = self._clock()
@@ -101,23 +104,25 @@ class SimpleStore(CacheStore):
                 return False
             while len(self._queue) >= self._threshold:
                 self._make_room(now)
-            self._put(name, record, now, ttl)
+            with self._size_lock:
+                self._put(name, record, now, ttl)
+            self._free(now, STEPS)
             return True
 
     def replace(self, key: str, version: Any, record: bytes, ttl: float) -> bool:
         name = PREFIX + key
         now = self._clock()
         with self._lock.get():
-            entry = self._live(name, now)
-            if entry is None or entry is not version:
+            if version is None or self._live(name, now) is not version:
                 return False
             self._put(name, record, now, ttl)
+            self._free(now, STEPS)
             return True
 
     def delete(self, key: str) -> None:
         name = PREFIX + key
         with self._lock.get():
-            self._cache.delete(name)
+            self._remove(name)
             self._queue.discard(name)
 
     def sweep(self) -> int:
@@ -125,32 +130,50 @@ class SimpleStore(CacheStore):
         with self._lock.get():
             return self._free(self._clock(), 2 * len(self._queue) + 64)
 
-    def _live(self, name: str, now: float) -> _Entry | None:
-        entry: _Entry | None = self._cache.get(name)
+    def _live(self, name: str, now: float) -> Any:
+        kept = self._entries.get(name)
+        if kept is None:
+            return None
+        entry = kept[1]
         return entry if type(entry) is tuple and entry[1] > now else None
 
     def _put(self, name: str, record: bytes, now: float, ttl: float) -> None:
         expires = now + ttl
-        # Later than ours, because cachelib cuts the time off to whole seconds.
-        self._cache.set(name, (record, expires), math.ceil(ttl) + 1)
+        # Rounded up, for cachelib, which drops what is due when it goes through all entries.
+        self._entries[name] = (math.ceil(expires) + 1, (record, expires))
         self._queue.schedule(name, expires)
-        self._free(now, STEPS)
 
     def _free(self, now: float, steps: int) -> int:
         expired = self._queue.pop_expired(now, steps)
         for name in expired:
-            self._cache.delete(name)
+            self._remove(name)
         return len(expired)
 
+    def _remove(self, name: str) -> bool:
+        with self._size_lock:
+            return self._entries.pop(name, None) is not None
+
     def _make_room(self, now: float) -> None:
-        if not self._free(now, STEPS) and self._cache.delete(self._queue.pop_soonest()):
+        if not self._free(now, STEPS) and self._remove(self._queue.pop_soonest()):
             self._evicted.note()
 
     def _warn_of_fork(self) -> None:
-        self._pid = os.getpid()
+        self._forked = False
         logger.warning(
             "sessions in memory are used from a second process (%d): each process has its own, so "
             "visitors lose theirs when another one answers; use cache_type='FileSystem', 'Redis' "
             "or 'Memcached'",
-            self._pid,
+            os.getpid(),
         )
+
+
+_stores: Final[weakref.WeakSet[SimpleStore]] = weakref.WeakSet()
+
+
+def _note_fork() -> None:
+    for store in _stores:
+        store._forked = True
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_note_fork)

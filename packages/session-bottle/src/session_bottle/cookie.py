@@ -31,8 +31,10 @@ class SignedCookie:
     def read(self, header: str) -> list[str]:
         """Return the ids whose signature is ours."""
         ids = []
-        values = dict.fromkeys(self._policy.read(header))
-        for value in list(values)[:MAX_VALUES]:
+        values = self._policy.read(header)
+        if len(values) > 1:
+            values = list(dict.fromkeys(values))[:MAX_VALUES]
+        for value in values:
             try:
                 ids.append(self._signer.unsign(value))
             except BadSignature:

@@ -61,6 +61,7 @@ class CookiePolicy:
     """Seconds (or a timedelta, kept as seconds) that the browser keeps the cookie. None: until
     the browser session ends. Above 400 days is logged as a warning: browsers cut it."""
 
+    _start: str = field(init=False, repr=False, compare=False)
     _before: str = field(init=False, repr=False, compare=False)
     _after: str = field(init=False, repr=False, compare=False)
     _age: str = field(init=False, repr=False, compare=False)
@@ -105,6 +106,7 @@ class CookiePolicy:
             domain=domain,
             same_site=same_site,
             max_age=max_age,
+            _start=f"{name}=",
             _before=domain_part + http_only_part,
             _after=after,
             _age=_age_part(max_age),
@@ -131,6 +133,12 @@ class CookiePolicy:
         Where a server joined several ``Cookie`` lines with a comma, pairs after the comma come
         last; for names with a protecting prefix they are left out.
         """
+        at = header.find(self._start)
+        if (at == 0 or (at > 1 and header[at - 2 : at] == "; ")) and header.count(self.name) == 1:
+            # What a browser sends. All the rest is for those who send something else.
+            value = header[at + len(self._start) :].partition(";")[0]
+            if not ("," in value or '"' in value or " " in value or "\t" in value):
+                return [value]
         return read_values(header, self.name, split_commas=self._split_commas)
 
     def issue(
@@ -149,8 +157,11 @@ class CookiePolicy:
         """
         if len(value) > self._room or not rule.is_cookie_octets(value):
             raise _unsendable(value, self._room)
-        age = self._age if max_age is Lifetime.OF_POLICY else _age_part(max_age)
-        return f"{self.name}={value}{self._before}{age}{self._after}"
+        if max_age is Lifetime.OF_POLICY or max_age == self.max_age:
+            age = self._age
+        else:
+            age = _age_part(max_age)
+        return f"{self._start}{value}{self._before}{age}{self._after}"
 
     def forget(self) -> str:
         """Return the ``Set-Cookie`` header value that removes the cookie from the browser.

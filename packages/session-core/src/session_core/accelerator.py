@@ -2,10 +2,12 @@
 
 - `encode_json`: the standard library makes its C encoder anew at every call, which costs more than
   encoding a small value. The maker has no public name.
-- `decode_json`: the standard library's decoder looks for blanks around a value, which takes half as
+- `new_decoder`: the standard library's decoder looks for blanks around a value, which takes half as
   long as reading a small one. msgspec reads JSON three times as fast as the standard library. It is used where it
   is installed (the extra ``fast``). What it refuses, the standard library is asked about, so that
   both accept the same texts and give the same values.
+- `sha256`: the interpreter's own. That of OpenSSL, which `hashlib` prefers, looks its algorithm up
+  at every call, and takes most of the time that `hashlib` takes to import.
 - `fingerprint`: `marshal` tells whether a value has changed many times faster than JSON.
 """
 
@@ -13,20 +15,25 @@ from __future__ import annotations
 
 import json
 import marshal
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any, Final
 
 __all__ = [
-    "decode_json",
+    "MARK",
     "encode_json",
+    "find_msgspec",
     "fingerprint",
     "new_decoder",
     "new_encoder",
     "quote",
     "refuse_constant",
+    "sha256",
 ]
+
+Decode = Callable[[str], Any]
+
+MARK: Final = '"~'
+"""What begins somewhere in every text that says more than its JSON does, see `session_core.codec`."""
 
 quote: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII."""
@@ -41,29 +48,36 @@ def new_encoder(make: Any) -> Callable[[Any], str]:
     return lambda value: "".join(chunks(value, 0))
 
 
-def new_decoder(msgspec: Any) -> Callable[[str], Any]:
-    """Return what turns JSON into a value; ``msgspec`` is the module, or None."""
-    decoder = json.JSONDecoder(parse_constant=refuse_constant)
-    scan = decoder.scan_once
+def new_decoder(decode_tagged: Decode, msgspec: Any = None) -> Decode:
+    """Return what turns JSON into a value.
 
-    def standard(text: str) -> Any:
+    ``decode_tagged`` reads what has the `MARK`; ``msgspec`` is that module, if it is to be used.
+    """
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
+    # It has no public name. What has one looks for blanks around the value as well.
+    scan: Any = getattr(decoder, "scan_once", decoder.raw_decode)
+
+    def decode(text: str) -> Any:
+        if MARK in text:
+            return decode_tagged(text)
         try:
             value, end = scan(text, 0)
         except (ValueError, StopIteration):
             end = -1
-        # Blanks around it are rare, and looking for them takes longer than reading a small value.
         return value if end == len(text) else decoder.decode(text)
 
     if msgspec is None:
-        return standard
-    decode = msgspec.json.Decoder().decode
+        return decode
+    read = msgspec.json.Decoder().decode
     refused = (msgspec.MsgspecError, RecursionError, ValueError)
 
     def decode_fast(text: str) -> Any:
+        if MARK in text:
+            return decode_tagged(text)
         try:
-            return decode(text)
+            return read(text)
         except refused:
-            return standard(text)
+            return decode(text)
 
     return decode_fast
 
@@ -71,11 +85,12 @@ def new_decoder(msgspec: Any) -> Callable[[str], Any]:
 def fingerprint(value: Any) -> bytes | None:
     """Return bytes that differ when ``value`` has changed, or None where there can be none.
 
-    They are never read back. Exact: they tell 1, 1.0 and True apart. Version 2 of the format depends
-    on the values alone, not on which of them are one object.
+    They are never read back. They tell 1, 1.0 and True apart. Version 4 of the format writes text
+    fast, and is sure in one direction only: the same value may get other bytes when some object in
+    it is referred to from elsewhere by now.
     """
     try:
-        return marshal.dumps(value, 2)
+        return marshal.dumps(value, 4)
     except ValueError:
         return None
 
@@ -85,7 +100,8 @@ def refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _find_msgspec() -> Any:
+def find_msgspec() -> Any:
+    """Return the module msgspec if it is there and good enough, else None."""
     try:
         import msgspec
     except ImportError:
@@ -95,5 +111,18 @@ def _find_msgspec() -> Any:
     return msgspec if exact else None
 
 
+def _find_sha256() -> Callable[[bytes], Any]:
+    try:
+        from _sha2 import sha256  # from Python 3.12 on
+    except ImportError:
+        try:
+            from _sha256 import sha256
+        except ImportError:
+            from hashlib import sha256
+    return sha256
+
+
+sha256: Final = _find_sha256()
+"""FIPS 180-4, as `hashlib.sha256`."""
+
 encode_json: Final = new_encoder(getattr(json.encoder, "c_make_encoder", None))
-decode_json: Final = new_decoder(_find_msgspec())

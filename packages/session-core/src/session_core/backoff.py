@@ -14,13 +14,17 @@ class Backoff:
     """Waits that grow, with jitter, until the time bound of one commit."""
 
     def __init__(self, bound: float) -> None:
-        """``bound`` is in seconds."""
-        self._deadline = time.monotonic() + bound
+        """``bound`` is in seconds, from the first pause on."""
+        self._bound = bound
+        self._deadline: float | None = None
         self._step = 0.0005
 
     def pause(self) -> None:
         """Wait a little longer than last time. Raises `ConflictTimeout` when the time is up."""
-        if time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._bound
+        if now >= self._deadline:
             raise ConflictTimeout(
                 "other requests kept changing the session until the time bound; "
                 "nothing of this one was stored"

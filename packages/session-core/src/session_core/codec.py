@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .accelerator import decode_json, encode_json, quote
+from .accelerator import MARK, encode_json, find_msgspec, new_decoder, quote
 from .errors import UnstorableValue
 
 __all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_key"]
@@ -39,10 +39,10 @@ __all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_key"]
 MAX_DEPTH: Final = 100
 """How deep containers may be nested. The limit leaves room for the reader's own call stack."""
 
+_SMALL: Final = 1 << 63
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({list, dict})
-_MARK: Final = '"~'  # how a text that is not plain begins somewhere
 
 
 def encode(value: object) -> str:
@@ -50,13 +50,15 @@ def encode(value: object) -> str:
     kind = type(value)
     if kind is str and value.isascii():  # type: ignore[attr-defined]
         return quote(value)  # type: ignore[arg-type]
+    if kind is int and -_SMALL < value < _SMALL:  # type: ignore[operator]
+        return str(value)
     if kind in _ATOMS or (kind in _CONTAINERS and _is_plain(value, 1)):
         try:
             text = encode_json(value)
         except ValueError:  # NaN, or an int with too many digits
-            text = _MARK
+            text = MARK
         # A key with a tilde is written otherwise, and half of a surrogate pair is no text.
-        if _MARK not in text and "\\ud" not in text:
+        if MARK not in text and "\\ud" not in text:
             return text
     from .tag import prepare
 
@@ -80,15 +82,6 @@ def encode_key(key: object) -> str:
     return f"{quote(prepare_key(key))}:"
 
 
-def decode(text: str) -> Any:
-    """Return the value of ``text``. Raises ValueError, TypeError, or another built-in error."""
-    if _MARK not in text:
-        return decode_json(text)
-    from .tag import decode_tagged
-
-    return decode_tagged(text)
-
-
 def _is_plain(value: Any, depth: int) -> bool:
     """Whether a list or dict has, all the way down, nothing but what JSON has.
 
@@ -104,3 +97,13 @@ def _is_plain(value: Any, depth: int) -> bool:
     if depth >= MAX_DEPTH or not kinds <= _CONTAINERS:
         return False
     return all(_is_plain(item, depth + 1) for item in value if type(item) in _CONTAINERS)
+
+
+def _decode_tagged(text: str) -> Any:
+    from .tag import decode_tagged
+
+    return decode_tagged(text)
+
+
+decode: Final = new_decoder(_decode_tagged, find_msgspec())
+"""Return the value of a text. Raises ValueError, TypeError, or another built-in error."""

@@ -21,7 +21,7 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
     data, version = found
     try:
         record = read_record(data)
-        if type(record) is Dead:
+        if isinstance(record, Dead):
             return record, version
         values = record.values()
     except DamagedRecord as damage:
@@ -29,7 +29,7 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
         return None, version
     now = manager.clock()
     if record.expires(manager.absolute_timeout) <= now:
-        clock = "idle" if record.saved + record.idle <= now else "absolute"
+        clock = "idle" if record.expires(None) <= now else "absolute"
         manager.events.send("expired", key, f"{clock} timeout")
         return None, version
     return Snapshot(record, version, values, take_prints(values)), version

@@ -25,7 +25,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -38,7 +38,6 @@ from .look import look
 from .memory import MemoryStore
 from .merge import Snapshot
 from .protocol import changed, end, is_untouched, write
-from .record import Dead
 from .session import ClosedSession, Session, Status
 from .store import find_store
 from .throttle import ThrottledLog
@@ -107,42 +106,47 @@ class SessionManager:
         When a client presents several, the first live one counts, or else a gone one. Raises
         `StoreUnavailable` if the store cannot be asked.
         """
-        session = Session.__new__(Session)
-        self.open_into(session, *session_ids)
-        return session
+        return self.open_into(Session.__new__(Session), session_ids)
 
-    def open_into(self, session: Session, *session_ids: str | None) -> None:
+    def open_into(self, session: Session, session_ids: Sequence[str | None]) -> Session:
         """`open`, for an object that exists already."""
         self._prepare(session, "new")
-        looked = 0
-        misshapen = False
-        for session_id in dict.fromkeys(session_ids) if len(session_ids) > 1 else session_ids:
+        if len(session_ids) > 1:
+            session_ids = self._select(session_ids)
+        for session_id in session_ids:
             if not session_id:
                 continue
             if not is_session_id(session_id):
-                if not misshapen:
-                    self.events.send("unknown", detail="it has not the shape of an id")
-                misshapen = True
+                self.events.send("unknown", detail="it has not the shape of an id")
                 continue
-            if looked == MAX_CANDIDATES:
-                break
-            looked += 1
             key = store_key(session_id)
             try:
                 found, version = look(self, key)
             except StoreUnavailable as fault:
                 self.fail(fault)
-            if isinstance(found, Snapshot):
+            if type(found) is Snapshot:
                 dict.update(session, found.values)
-                session._status, session._id, session._key = "live", session_id, key
+                session._status = "live"
+                session._id = session_id
+                session._key = key
                 session._snapshot = found
                 session._dead = None
-                return
-            if isinstance(found, Dead) and session._dead is None:
+                return session
+            if found is not None and session._dead is None:
                 session._status, session._id, session._key = "gone", session_id, key
                 session._dead = found
             elif version is None:
                 self.events.send("unknown", key)
+        return session
+
+    def _select(self, session_ids: Sequence[str | None]) -> list[str]:
+        """Return the few ids of one client that are looked up; of the misshapen ones, the first."""
+        ids: list[str] = []
+        misshapen: list[str] = []
+        for each in dict.fromkeys(session_ids):
+            if each:
+                (ids if is_session_id(each) else misshapen).append(each)
+        return misshapen[:1] + ids[:MAX_CANDIDATES]
 
     def unsaved(self) -> Session:
         """Return an empty session that will not be stored, for a request during an outage."""
@@ -280,7 +284,7 @@ class SessionManager:
         session._once = session._renewed = False
         session._persistent = None
         session._assigned = set()
-        session._cleared = False
+        session._cleared = session._removed = False
         session._answer = NOTHING
         session.session_modified = session.session_deleted = session.session_is_saved = False
         session.session_backing = self.backing

@@ -7,22 +7,21 @@ an equal value is no change.
 
 from __future__ import annotations
 
-from itertools import compress
 from operator import is_
 from typing import Any, Final
 
 from .accelerator import fingerprint
-from .codec import decode, encode_field
-from .record import Lines, Record
+from .codec import decode, encode, encode_field, encode_key
+from .errors import UnstorableValue
+from .record import Lines, Record, find_line
 
-__all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "whole"]
+__all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "patch", "whole"]
 
 Prints = dict[Any, bytes | None]
 """The fingerprints of those values that may change in place; None where there can be none."""
 
 _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
 """Types of loaded values that may change in place, a tuple by what is in it."""
-_is_changeable: Final = _CHANGEABLE.__contains__
 
 
 class Snapshot:
@@ -35,7 +34,16 @@ class Snapshot:
       another request.
     """
 
-    __slots__ = ("_lines", "complete", "prints", "record", "values", "version", "written")
+    __slots__ = (
+        "_is_lined",
+        "_lines",
+        "complete",
+        "prints",
+        "record",
+        "values",
+        "version",
+        "written",
+    )
 
     def __init__(
         self,
@@ -54,6 +62,7 @@ class Snapshot:
         self.written = written
         self.complete = complete
         self._lines = lines
+        self._is_lined: bool | None = None
 
     @property
     def lines(self) -> Lines:
@@ -79,6 +88,21 @@ class Snapshot:
         known = None if self.prints is None else self.prints.get(key)
         return known is not None and fingerprint(value) == known
 
+    @property
+    def is_lined(self) -> bool:
+        """Whether the body is for certain one line for each of the values."""
+        if self._is_lined is None:
+            self._is_lined = self.complete and self.record.is_lined(self.values)
+        return self._is_lined
+
+    def has_line(self, key: Any, start: str, line: str) -> bool:
+        """Whether the line of ``key``, which begins with ``start``, is ``line``."""
+        if not self.is_lined:
+            return self.lines[key] == line
+        body = self.record.body
+        at, end = find_line(body, start)
+        return end - at == len(line) and body.startswith(line, at)
+
     def differs_in_blanks(self, key: Any, line: str) -> bool:
         """Whether the stored line is ``line`` with blanks in it, by some other writer."""
         stored = self.lines[key]
@@ -87,9 +111,11 @@ class Snapshot:
 
 def take_prints(values: dict[Any, Any]) -> Prints:
     """Return the fingerprints of the values that may change in place."""
-    # Asking each value for its type in turn would take as long as reading the record.
-    found = compress(values.items(), map(_is_changeable, map(type, values.values())))
-    return {key: fingerprint(value) for key, value in found}
+    prints: Prints = {}
+    for key, value in values.items():
+        if type(value) in _CHANGEABLE:
+            prints[key] = fingerprint(value)
+    return prints
 
 
 class Delta:
@@ -134,10 +160,16 @@ def find_delta(
         known = key in before
         same = known and before[key] is value
         if same and snapshot.has_loaded(key, value):
-            continue
-        line = encode_field(key, value)
+            # A key that was removed and assigned again may have become True where it was 1.
+            if type(key) is str or key not in assigned:
+                continue
+        start = encode_key(key)
+        try:
+            line = start + encode(value)
+        except UnstorableValue as error:
+            raise error.within(key) from None
         if known and (
-            line == snapshot.lines[key] or (same and snapshot.differs_in_blanks(key, line))
+            snapshot.has_line(key, start, line) or (same and snapshot.differs_in_blanks(key, line))
         ):
             continue
         delta.lines[key] = line
@@ -146,6 +178,25 @@ def find_delta(
     if not before.keys() <= session.keys():
         delta.deleted = [key for key in before if key not in session]
     return delta
+
+
+def patch(snapshot: Snapshot, delta: Delta) -> str | None:
+    """Return the body with the changed lines in it, or None if that takes more than that.
+
+    Nothing of the rest is looked at, which for a large session saves most of the time.
+    """
+    if delta.deleted or delta.cleared or not snapshot.is_lined:
+        return None
+    body = snapshot.record.body
+    for key, line in delta.lines.items():
+        if key in snapshot.values:
+            at, end = find_line(body, encode_key(key))
+            if not at:  # it is called otherwise there, as True and 1 are one key
+                return None
+            body = f"{body[:at]}{line}{body[end:]}"
+        else:
+            body = f"{body[:-1]},\n{line}}}"
+    return body
 
 
 def whole(session: dict[Any, Any], snapshot: Snapshot, delta: Delta) -> Lines:

@@ -52,8 +52,8 @@ from .backoff import Backoff
 from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
-from .merge import Delta, Snapshot, encode_lines, find_delta, merge, whole
-from .record import Dead, Lines, Record
+from .merge import Delta, Snapshot, encode_lines, find_delta, merge, patch, whole
+from .record import Dead, Lines, Record, join_lines, micros
 from .session import DeletedSession, Session
 
 if TYPE_CHECKING:
@@ -68,15 +68,15 @@ Change = Callable[[dict[Any, Any]], Any]
 
 
 def is_untouched(session: Session) -> bool:
-    """Whether the session is certainly as it was loaded, and nothing else was asked of it."""
-    return (
-        session._status == "live"
-        and not session.session_modified
-        and session._candidate is None
-        and session._idle is None
-        and session._snapshot is not None
-        and session._snapshot.is_unchanged(session)
-    )
+    """Whether the session is certainly as it was loaded, and nothing was asked of it."""
+    snapshot = session._snapshot
+    return not (
+        snapshot is None
+        or session.session_modified
+        or session._candidate is not None
+        or session._idle is not None
+        or session._status != "live"
+    ) and snapshot.is_unchanged(session)
 
 
 def changed(session: Session) -> bool:
@@ -123,8 +123,10 @@ def _create(
     now = manager.clock()
     owner, created = session._login or (None, now)
     idle = session._idle or manager.idle_timeout
-    record = Record(created, now, idle, owner, persistent=session._persistent)
-    record.put_lines(lines)
+    record = Record(
+        micros(created), micros(now), micros(idle), owner, persistent=session._persistent
+    )
+    record.body = join_lines(lines)
     result = None
     if change is not None:
         result, lines = _apply(change, record)
@@ -133,7 +135,7 @@ def _create(
             session.session_modified = False
             return result
     data = _sealed(manager, record)
-    ttl = record.expires(manager.absolute_timeout) - now
+    ttl = record.ttl(manager.absolute_timeout)
     backoff = Backoff(manager.wait)
     while True:
         session_id = manager.id_of(session)
@@ -154,7 +156,7 @@ def _update(
     wanted = force or change or session.session_modified or session._idle or delta
     if not wanted and session._candidate is None:
         return _roll(manager, session, base)
-    own = whole(session, base, delta)
+    own: Lines | None = None
     key = session._key
     fresh: Snapshot | Dead | None = base
     version = base.version
@@ -166,22 +168,29 @@ def _update(
             fresh, version = look(manager, key)
         if not isinstance(fresh, Snapshot):
             session._dead = fresh
-            return _lost(manager, session, own, delta, change)
+            return _lost(manager, session, base, delta, change)
         outdated = fresh.record.epoch > base.record.epoch and not delta.cleared
         if outdated and session._login is None:
             return _drop(manager, session, change, "the session was cleared meanwhile")
-        if outdated:
-            lines = {**fresh.lines, **delta.only_set()}
-        elif base.complete and fresh.record.body == base.record.body:
-            lines = own
-        else:
-            lines = merge(fresh.lines, delta)
+        body: str | None = None
+        lines: Lines | None = None
+        if fresh is base and base.complete and change is None and not session._removed:
+            body = patch(base, delta)
+        if body is None:
+            own = own or whole(session, base, delta)
+            if outdated:
+                lines = {**fresh.lines, **delta.only_set()}
+            elif base.complete and fresh.record.body == base.record.body:
+                lines = own
+            else:
+                lines = merge(fresh.lines, delta)
+            body = join_lines(lines)
         now = manager.clock()
         record = _next_record(session, fresh.record, delta, now)
-        ttl = record.expires(manager.absolute_timeout) - now
+        ttl = record.ttl(manager.absolute_timeout)
         if ttl <= 0:  # the absolute timeout has passed since the session was opened
-            return _lost(manager, session, own, delta, change)
-        record.put_lines(lines)
+            return _lost(manager, session, base, delta, change)
+        record.body = body
         if change is not None:
             result, lines = _apply(change, record)
         data = _sealed(manager, record)
@@ -210,7 +219,8 @@ def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> R
     if delta.cleared:
         record.epoch += 1
     if session._login is not None:
-        record.owner, record.created = session._login
+        owner, at = session._login
+        record.owner, record.created = owner, micros(at)
     if session._persistent is not None:
         record.persistent = session._persistent
     return record
@@ -234,10 +244,14 @@ def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: 
 def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     """Extend a session that was only read, at most once per tenth of its idle timeout."""
     now = manager.clock()
-    if not manager.rolling or base.written or now - base.record.saved < base.record.idle / 10:
+    if (
+        not manager.rolling
+        or base.written
+        or micros(now) - base.record.saved < base.record.idle / 10
+    ):
         return
     record = base.record.renewed(now, None)
-    ttl = record.expires(manager.absolute_timeout) - now
+    ttl = record.ttl(manager.absolute_timeout)
     if ttl > 0 and manager.store.replace(session._key, base.version, record.to_bytes(), ttl):
         base.record, base.written = record, True
         session._answer = Answer("extend", session._id or "", ttl, record.persistent)
@@ -248,7 +262,7 @@ def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
     values = record.values()
     result = change(values)
     lines = encode_lines(values)
-    record.put_lines(lines)
+    record.body = join_lines(lines)
     return result, lines
 
 
@@ -272,13 +286,17 @@ def _wrote(
     key: str,
     record: Record,
     seconds: float,
-    own: Lines,
-    lines: Lines,
+    own: Lines | None,
+    lines: Lines | None,
     *,
     show: bool,
 ) -> None:
-    """Note that ``lines`` are stored under this id; with ``show`` the session holds them now."""
-    if show:
+    """Note what is stored under this id.
+
+    ``own``: the lines of what the session holds, ``lines``: those that were stored; None for both
+    if they are the same and not known. With ``show`` the session is made to hold what was stored.
+    """
+    if show and own is not None and lines is not None:
         _show(session, record, own, lines)
         own = lines
     action: Action = "issue"
@@ -296,7 +314,7 @@ def _wrote(
     session._id, session._key, session._candidate = session_id, key, None
     session._idle = session._login = session._dead = session._persistent = None
     session._assigned.clear()
-    session._cleared = session.session_modified = False
+    session._cleared = session._removed = session.session_modified = False
     session.session_is_saved = True
 
 
@@ -313,12 +331,13 @@ def _show(session: Session, record: Record, own: Lines, lines: Lines) -> None:
 def _lost(
     manager: SessionManager,
     session: Session,
-    own: Lines,
+    base: Snapshot,
     delta: Delta,
     change: Change | None,
 ) -> Any:
     """The session ended after it was opened."""
     if session._login is not None:
+        own = whole(session, base, delta)
         return _create(manager, session, own, delta.only_set(), change)
     session._status = "gone"
     return _drop(manager, session, change, "the session ended meanwhile")

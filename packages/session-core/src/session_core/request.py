@@ -126,8 +126,10 @@ class RequestSession:
         Raises `StoreUnavailable`, without asking again once it has happened, and `SessionClosed`
         when the first call comes after the headers have left.
         """
-        if self.session is not None:
-            return self.session
+        session = self.session
+        return session if session is not None else self._open()
+
+    def _open(self) -> Session:
         if self._outage is not None:
             raise self._outage
         if self._late:
@@ -137,8 +139,9 @@ class RequestSession:
             )
         options = self._options
         header = self._environ.get("HTTP_COOKIE")
+        ids = options.cookie.read(header) if header else ()
         try:
-            session = options.manager.open(*(options.cookie.read(header) if header else ()))
+            session = options.manager.open_into(Session.__new__(Session), ids)
         except StoreUnavailable as outage:
             if options.on_outage == "error":
                 self._outage = outage

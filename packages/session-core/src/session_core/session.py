@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
+from .record import MICRO
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -59,6 +60,7 @@ class Session(dict[Any, Any]):
         "_manager",
         "_once",
         "_persistent",
+        "_removed",
         "_renewed",
         "_snapshot",
         "_status",
@@ -94,6 +96,7 @@ class Session(dict[Any, Any]):
     _answer: Answer  # what to tell the client so far
     _assigned: set[Any]
     _cleared: bool
+    _removed: bool  # whether a key was removed, which may come back at another place
 
     def __init__(self, backing: Any = None, session_id: str | None = None) -> None:
         from .manager import SessionManager, default_manager
@@ -104,7 +107,7 @@ class Session(dict[Any, Any]):
                 "write session = Session() and then session.update({...})"
             )
         manager = default_manager() if backing is None else SessionManager(backing)
-        manager.open_into(self, session_id)
+        manager.open_into(self, (session_id,))
 
     # -- what a handler can ask ------------------------------------------------------------
 
@@ -140,7 +143,7 @@ class Session(dict[Any, Any]):
             return self._login[1]
         if self._snapshot is None or self._snapshot.record.owner is None:
             return None
-        return self._snapshot.record.created  # a login starts the absolute timeout again
+        return self._snapshot.record.created / MICRO  # a login starts the absolute timeout again
 
     def session_fresh(self, seconds: float | timedelta) -> bool:
         """Whether the login is at most ``seconds`` (or a timedelta) ago.
@@ -237,7 +240,7 @@ class Session(dict[Any, Any]):
 
     def __delitem__(self, key: Any) -> None:
         dict.__delitem__(self, key)
-        self.session_modified = True
+        self.session_modified = self._removed = True
 
     def update(self, /, *args: Any, **kwargs: Any) -> None:
         """As ``dict.update``."""
@@ -261,13 +264,13 @@ class Session(dict[Any, Any]):
     def pop(self, *args: Any) -> Any:
         """As ``dict.pop``."""
         value = dict.pop(self, *args)
-        self.session_modified = True
+        self.session_modified = self._removed = True
         return value
 
     def popitem(self) -> tuple[Any, Any]:
         """As ``dict.popitem``."""
         item = dict.popitem(self)
-        self.session_modified = True
+        self.session_modified = self._removed = True
         return item
 
     def clear(self) -> None:
