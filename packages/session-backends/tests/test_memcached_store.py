@@ -292,7 +292,7 @@ def test_a_connection_whose_answer_was_not_awaited_is_closed(addresses):
         client.sock.sendall(b"get unread\r\n")
         raise KeyboardInterrupt
     assert client.sock is None
-    assert not node._idle.get()
+    assert store.load(new_key()) is None
 
 
 @pytest.mark.servers
@@ -308,7 +308,7 @@ def test_after_a_restart_the_next_call_works(start_memcached):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(together, range(4)))
-    assert len(store._nodes[0]._idle.get()) == 4
+    assert len(store._nodes[0]._stack) == 4
     server.kill()
     server.start()
     with ThreadPoolExecutor(4) as pool:
@@ -355,29 +355,29 @@ def test_a_name_with_several_addresses_is_tried_out(addresses, monkeypatch):
 def test_a_forked_child_opens_connections_of_its_own(addresses):
     store, key = MemcachedStore(addresses[0]), new_key()
     store.create(key, new_record(), 60)
-    (parents,) = store._nodes[0]._idle.get()
+    (parents,) = store._nodes[0]._stack._idle.get().connections
     child = os.fork()
     if not child:
         signal.alarm(20)
         try:
             right = store.load(key) is not None
-            (own,) = store._nodes[0]._idle.get()
+            (own,) = store._nodes[0]._stack._idle.get().connections
             os._exit(0 if right and own is not parents and parents.sock is None else 1)
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert store.load(key)
-    assert store._nodes[0]._idle.get()[0] is parents
+    assert store._nodes[0]._stack.take() is parents
 
 
 @pytest.mark.servers
 def test_no_more_connections_are_kept_than_useful(addresses, monkeypatch):
-    monkeypatch.setattr("session_backends.memcached_node.IDLE", 2)
+    monkeypatch.setattr("session_backends.stack.IDLE", 2)
     store = MemcachedStore(addresses[0])
     node = store._nodes[0]
     with node.connection(), node.connection(), node.connection():
         pass
-    assert len(node._idle.get()) == 2
+    assert len(node._stack) == 2
     node.close()
-    assert not node._idle.get()
+    assert len(node._stack) == 0
     assert store.load(new_key()) is None

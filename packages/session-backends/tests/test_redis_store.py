@@ -148,7 +148,7 @@ def test_settings_of_every_kind_of_connection_are_kept(redis):
         connection_class=redis.UnixDomainSocketConnection, path="/nowhere", max_connections=7
     )
     inner = RedisStore(redis.Redis(connection_pool=pool))._client.connection_pool
-    assert (type(inner), inner.max_connections, inner.timeout) == (type(pool), 7, 2)
+    assert (type(inner), inner.max_connections) == (type(pool), 7)
     assert inner.make_connection().path == "/nowhere"
     secure = RedisStore.from_url("rediss://user:pw@host:1/3?ssl_cert_reqs=none")
     connection = secure._client.connection_pool.make_connection()
@@ -177,11 +177,11 @@ def test_what_is_no_client_is_refused(redis, given):
         RedisStore(given)
 
 
-def test_an_object_with_the_methods_is_a_client(store, redis_server, client, caplog):
+def test_an_object_that_executes_commands_is_a_client(store, redis_server, client, caplog):
     class Wrapper:
         def __getattr__(self, name):
-            if name in ("get", "set", "eval", "evalsha", "delete"):
-                return getattr(client, name)
+            if name == "execute_command":
+                return client.execute_command
             raise AttributeError(name)
 
     wrapped, key = RedisStore(Wrapper()), new_key()
@@ -213,10 +213,8 @@ def test_a_wait_must_have_a_bound(redis, wait):
 def test_the_wait_for_a_free_connection_is_bounded(redis, redis_server):
     client = redis.Redis(port=redis_server.port, max_connections=1, socket_timeout=9)
     store = RedisStore(client, wait=WAIT)
-    pool = store._client.connection_pool
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # redis-py 5.0 needs the argument
-        taken = pool.get_connection("_")
+    stack = store._execute.__self__._stack
+    taken = stack.take()
     started = time.monotonic()
     with pytest.raises(StoreUnavailable, match="max_connections"):
         store.load(new_key())
@@ -224,7 +222,7 @@ def test_the_wait_for_a_free_connection_is_bounded(redis, redis_server):
     with ThreadPoolExecutor(1) as other:
         waiting = other.submit(store.load, new_key())
         time.sleep(WAIT / 3)
-        pool.release(taken)
+        stack.give(taken)
         assert waiting.result() is None
 
 
@@ -370,7 +368,7 @@ def test_a_disk_that_redis_cannot_save_to_is_said_in_words(store, monkeypatch, r
     def refuse(*_, **__):
         raise redis.ResponseError("MISCONF Redis is configured to save RDB snapshots, but ...")
 
-    monkeypatch.setattr(store._client, "set", refuse)
+    monkeypatch.setattr(store, "_execute", refuse)
     with pytest.raises(StoreUnavailable, match="cannot save to its disk"):
         store.create(new_key(), new_record(), 60)
 
@@ -382,7 +380,7 @@ def test_no_key_and_no_record_is_in_a_message_or_a_log(store, monkeypatch, redis
     def refuse(*given, **named):
         raise redis.ResponseError(f"ERR unknown command 'SET', with args: {given} {named}")
 
-    monkeypatch.setattr(store._client, "set", refuse)
+    monkeypatch.setattr(store, "_execute", refuse)
     with pytest.raises(StoreUnavailable) as caught:
         store.create(key, secret, 60)
     for text in (str(caught.value), caplog.text, repr(store)):

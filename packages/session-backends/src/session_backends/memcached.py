@@ -65,8 +65,7 @@ class MemcachedStore:
     def _call(self, key: str, method: str, *arguments: Any) -> Any:
         node = choose(self._nodes, key)
         try:
-            with node.connection() as client:
-                return getattr(client, method)(self._prefix + key, *arguments)
+            return node.call(method, self._prefix + key, *arguments)
         except Exception as error:
             raise _fault(node, error) from error
 

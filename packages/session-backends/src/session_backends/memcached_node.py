@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import functools
-import select
 import socket
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from session_core.errors import ConfigurationError
 
 from .memcached_address import Address, address_name
-from .process import PerProcess
+from .stack import ConnectionStack
 
 __all__ = ["Node", "import_pymemcache"]
-
-IDLE: Final = 64
-"""How many unused connections are kept for each server; more are opened when threads need them."""
-
 
 def import_pymemcache() -> Any:
     """Return the module pymemcache. Raises `ConfigurationError` with the extra to install."""
@@ -69,11 +63,7 @@ def _connection_class() -> Any:
 
 
 class Node:
-    """One server: a pool of connections, one for each thread that is talking to it.
-
-    A connection whose answer was not read to its end is closed, whatever the reason: the rest of
-    the answer would be taken for the answer to the next question, which may be somebody else's.
-    """
+    """One server, and the connections to it."""
 
     def __init__(self, address: Address, settings: dict[str, Any], serde: Any = None) -> None:
         """``settings`` are pymemcache's, timeouts above all. ``serde`` is its way to turn values
@@ -81,63 +71,36 @@ class Node:
         self.address = address
         self.settings = settings
         self.name = address_name(address)
-        self._connection_class = _connection_class()
-        self._serde = serde
-        # A connection that two processes share would mix up their answers.
-        self._idle: PerProcess[deque[Any]] = PerProcess(deque, _close_all)
+        connection_class = _connection_class()
+        self._stack: ConnectionStack[Any] = ConnectionStack(
+            lambda: connection_class(address, serde=serde, default_noreply=False, **settings),
+            lambda client: client.close(),
+            lambda client: client.sock,
+        )
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
         """Lend a client to the ``with`` block. Raises what it raises."""
-        idle = self._idle.get()
-        try:
-            client = idle.pop()
-        except IndexError:
-            client = self._new_client()
-        else:
-            if _is_stale(client.sock):
-                client.close()  # it connects anew
+        client = self._stack.take()
         try:
             yield client
         except BaseException:
             client.close()
             raise
-        if len(idle) < IDLE:
-            idle.append(client)
-        else:
-            client.close()
+        finally:
+            self._stack.give(client)
 
-    def _new_client(self) -> Any:
-        return self._connection_class(
-            self.address, serde=self._serde, default_noreply=False, **self.settings
-        )
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call one method of a client. Raises what it raises."""
+        client = self._stack.take()
+        try:
+            return getattr(client, method)(*arguments)
+        except BaseException:
+            client.close()
+            raise
+        finally:
+            self._stack.give(client)
 
     def close(self) -> None:
         """Close the connections that are not in use. The node can still be used."""
-        _close_all(self._idle.get())
-
-
-def _is_stale(connected: socket.socket | None) -> bool:
-    """Say whether the other side has closed the connection, or sent what nobody asked for.
-
-    Between two questions nothing is to be read, so a socket with something to read is of no use.
-    It saves the first request after a restart of the server from failing.
-    """
-    if connected is None:
-        return False
-    try:
-        if hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(connected, select.POLLIN)
-            return bool(poll.poll(0))
-        return bool(select.select([connected], [], [], 0)[0])
-    except (OSError, ValueError):
-        return True
-
-
-def _close_all(idle: deque[Any]) -> None:
-    while True:
-        try:
-            idle.pop().close()
-        except IndexError:
-            return
+        self._stack.close()

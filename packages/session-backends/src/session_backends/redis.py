@@ -12,6 +12,7 @@ from session_core.errors import ConfigurationError, StoreUnavailable
 from session_core.store import HEAD
 
 from .redis_client import import_redis, new_client, private_client
+from .redis_connection import find_execute
 from .wait import as_wait
 
 __all__ = ["RedisStore"]
@@ -70,7 +71,9 @@ class RedisStore:
     ) -> None:
         if not isinstance(prefix, str):
             raise ConfigurationError("the prefix of the keys must be text")
-        self._client = private_client(client, as_wait(wait))
+        seconds = as_wait(wait)
+        self._client = private_client(client, seconds)
+        self._execute = find_execute(self._client, seconds)
         self._prefix = prefix
         self._unknown_script: type[Exception] = import_redis().exceptions.NoScriptError
         self._digest = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest()
@@ -93,7 +96,7 @@ class RedisStore:
 
     def load(self, key: str) -> tuple[bytes, bytes] | None:
         try:
-            record: bytes | None = self._client.get(self._prefix + key)
+            record: bytes | None = self._execute("GET", self._prefix + key)
         except Exception as error:
             if "WRONGTYPE" in str(error):
                 return b"", b""  # something, but no record: damaged, for whoever decodes it
@@ -102,7 +105,9 @@ class RedisStore:
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
         try:
-            answer = self._client.set(self._prefix + key, record, px=_milliseconds(ttl), nx=True)
+            answer = self._execute(
+                "SET", self._prefix + key, record, "PX", _milliseconds(ttl), "NX"
+            )
         except Exception as error:
             raise _fault(error) from error
         return answer is not None and answer is not False
@@ -113,17 +118,17 @@ class RedisStore:
         arguments = (1, self._prefix + key, version, record, _milliseconds(ttl))
         try:
             try:
-                answer = self._client.evalsha(self._digest, *arguments)
+                answer = self._execute("EVALSHA", self._digest, *arguments)
             except self._unknown_script:
                 # Certainly not executed, so this is no repetition. EVAL also makes it known.
-                answer = self._client.eval(SCRIPT, *arguments)
+                answer = self._execute("EVAL", SCRIPT, *arguments)
         except Exception as error:
             raise _fault(error) from error
         return bool(answer == 1)
 
     def delete(self, key: str) -> None:
         try:
-            self._client.delete(self._prefix + key)
+            self._execute("DEL", self._prefix + key)
         except Exception as error:
             raise _fault(error) from error
 

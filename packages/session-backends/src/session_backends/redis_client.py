@@ -14,17 +14,11 @@ __all__ = ["import_redis", "new_client", "private_client"]
 
 logger = logging.getLogger(__name__)
 
-_METHODS: Final = ("delete", "eval", "evalsha", "get", "set")
-
 _REPLACED: Final = ("retry", "retry_on_error", "retry_on_timeout")
 """Settings that make redis-py send a command again."""
 
 _PLUMBING: Final = ("event_dispatcher", "himport_registry", "maint_", "oss_cluster_maint_", "orig_")
 """How the settings begin that redis-py adds to a pool for itself; another pool makes its own."""
-
-_UNLIMITED: Final = 10_000
-"""From this number of connections on a pool that waits is too large to be set up."""
-
 
 def import_redis() -> Any:
     """Return the module redis. Raises `ConfigurationError` that names the extra to install."""
@@ -72,12 +66,11 @@ def private_client(client: Any, wait: float) -> Any:
     and send no command twice. A client that they cannot be derived from is used as it is, with
     a warning. Raises `ConfigurationError` for what is no client.
     """
-    missing = [name for name in _METHODS if not callable(getattr(client, name, None))]
-    if missing or isinstance(client, type):
+    if not callable(getattr(client, "execute_command", None)) or isinstance(client, type):
         raise ConfigurationError(
             f"a {type(client).__name__} is no Redis client: pass a host name or a redis.Redis(...)"
         )
-    if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+    if inspect.iscoroutinefunction(client.execute_command):
         raise ConfigurationError(
             "an asyncio client cannot be used here: pass a redis.Redis instead of redis.asyncio's"
         )
@@ -120,18 +113,10 @@ def _private_pool(module: Any, pool: Any, settings: dict[str, Any], wait: float)
     )
     if "path" not in own:
         own["socket_connect_timeout"] = shorter(own.get("socket_connect_timeout"), wait)
-    limit = pool.max_connections
     if isinstance(pool, module.BlockingConnectionPool):
-        own["timeout"] = shorter(pool.timeout, wait)
-    elif limit >= _UNLIMITED:
-        return module.ConnectionPool(
-            connection_class=pool.connection_class, max_connections=limit, **own
-        )
-    else:
-        # With all connections in use, wait for one instead of failing at once.
-        own["timeout"] = wait
-    return module.BlockingConnectionPool(
-        connection_class=pool.connection_class, max_connections=limit, **own
+        own["timeout"] = pool.timeout
+    return type(pool)(
+        connection_class=pool.connection_class, max_connections=pool.max_connections, **own
     )
 
 
