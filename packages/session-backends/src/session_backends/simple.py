@@ -32,6 +32,10 @@ PREFIX: Final = "session:"
 """Keeps sessions apart from what else is in a cache that was made by somebody else."""
 
 
+_FOREIGN: Final = object()
+"""The version of what we did not write: no record can replace it."""
+
+
 class _Shared:
     """What all stores on one cache share."""
 
@@ -92,7 +96,7 @@ class SimpleStore(CacheStore):
         entry = kept[1]
         if type(entry) is tuple:
             return (entry[0], entry) if entry[1] > self._clock() else None
-        return b"", b""  # not one of our records: damaged, for whoever decodes it
+        return b"", _FOREIGN  # not one of our records: damaged, for whoever decodes it
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
         if self._forked:
@@ -100,12 +104,13 @@ class SimpleStore(CacheStore):
         name = PREFIX + key
         now = self._clock()
         with self._lock.get():
-            if self._live(name, now) is not None:
+            kept = self._entries.get(name)
+            if kept is not None and type(kept[1]) is tuple and kept[1][1] > now:
                 return False
             while len(self._queue) >= self._threshold:
                 self._make_room(now)
             with self._size_lock:
-                self._put(name, record, now, ttl)
+                self._put(name, record, now + ttl)
             self._free(now, STEPS)
             return True
 
@@ -113,9 +118,10 @@ class SimpleStore(CacheStore):
         name = PREFIX + key
         now = self._clock()
         with self._lock.get():
-            if version is None or self._live(name, now) is not version:
+            kept = self._entries.get(name)
+            if kept is None or kept[1] is not version or version[1] <= now:
                 return False
-            self._put(name, record, now, ttl)
+            self._put(name, record, now + ttl)
             self._free(now, STEPS)
             return True
 
@@ -130,20 +136,14 @@ class SimpleStore(CacheStore):
         with self._lock.get():
             return self._free(self._clock(), 2 * len(self._queue) + 64)
 
-    def _live(self, name: str, now: float) -> Any:
-        kept = self._entries.get(name)
-        if kept is None:
-            return None
-        entry = kept[1]
-        return entry if type(entry) is tuple and entry[1] > now else None
-
-    def _put(self, name: str, record: bytes, now: float, ttl: float) -> None:
-        expires = now + ttl
+    def _put(self, name: str, record: bytes, expires: float) -> None:
         # Rounded up, for cachelib, which drops what is due when it goes through all entries.
         self._entries[name] = (math.ceil(expires) + 1, (record, expires))
         self._queue.schedule(name, expires)
 
     def _free(self, now: float, steps: int) -> int:
+        if not self._queue.is_due(now):
+            return 0
         expired = self._queue.pop_expired(now, steps)
         for name in expired:
             self._remove(name)

@@ -157,9 +157,8 @@ class CookiePolicy:
         """
         if len(value) > self._room or not rule.is_cookie_octets(value):
             raise _unsendable(value, self._room)
-        if max_age is Lifetime.OF_POLICY or max_age == self.max_age:
-            age = self._age
-        else:
+        age = self._age
+        if max_age != self.max_age and max_age is not Lifetime.OF_POLICY:
             age = _age_part(max_age)
         return f"{self._start}{value}{self._before}{age}{self._after}"
 

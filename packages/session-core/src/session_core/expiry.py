@@ -38,6 +38,10 @@ class ExpiryQueue:
         """Forget ``key``; a key that is not there is fine."""
         self._expires.pop(key, None)
 
+    def is_due(self, now: float) -> bool:
+        """Whether `pop_expired` has anything to look at."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def pop_expired(self, now: float, limit: int) -> list[str]:
         """Forget and return keys that have expired by ``now``, after at most ``limit`` steps."""
         expired = []

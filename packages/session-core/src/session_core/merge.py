@@ -7,7 +7,6 @@ an equal value is no change.
 
 from __future__ import annotations
 
-from operator import is_
 from typing import Any, Final
 
 from .accelerator import fingerprint
@@ -22,6 +21,9 @@ Prints = dict[Any, bytes | None]
 
 _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
 """Types of loaded values that may change in place, a tuple by what is in it."""
+
+_ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
+"""Types of values, whoever made them, that cannot."""
 
 
 class Snapshot:
@@ -71,22 +73,16 @@ class Snapshot:
             self._lines = self.record.lines(self.values)
         return self._lines
 
-    def is_unchanged(self, session: dict[Any, Any]) -> bool:
-        """Whether the session is certainly as it was loaded; if not, `find_delta` looks closely."""
+    def changed_inside(self) -> list[Any]:
+        """Return the keys of the values that may have changed in place: all that have, or more."""
         values = self.values
-        if self.prints is None or len(session) != len(values):
-            return False
+        if self.prints is None:
+            return [key for key, value in values.items() if type(value) not in _ATOMS]
+        changed = []
         for key, known in self.prints.items():
             if known is None or fingerprint(values[key]) != known:
-                return False
-        return all(map(is_, session.values(), values.values()))
-
-    def has_loaded(self, key: Any, value: Any) -> bool:
-        """Whether ``value``, the object that was loaded for this key, certainly has not changed."""
-        if type(value) not in _CHANGEABLE:
-            return True
-        known = None if self.prints is None else self.prints.get(key)
-        return known is not None and fingerprint(value) == known
+                changed.append(key)
+        return changed
 
     @property
     def is_lined(self) -> bool:
@@ -151,31 +147,41 @@ def encode_lines(values: dict[Any, Any]) -> Lines:
 def find_delta(
     session: dict[Any, Any], snapshot: Snapshot, assigned: set[Any], cleared: bool
 ) -> Delta:
-    """Return what differs between the session and what was loaded. Raises `UnstorableValue`."""
+    """Return what differs between the session and what was loaded. Raises `UnstorableValue`.
+
+    What may differ are the keys that were ``assigned``, and the values that may change in place.
+    """
     if cleared:
         return Delta(encode_lines(session), set(), [], cleared=True)
     before = snapshot.values
+    suspects = snapshot.changed_inside()
+    if suspects or len(assigned) > 1 or not all(type(key) is str for key in assigned):
+        # In the session's order, and of keys that are equal, as 1 and True are, the one it has.
+        every = assigned.union(suspects)
+        suspects = [key for key in session if key in every]
+    else:
+        suspects = [key for key in assigned if key in session]
     delta = Delta({}, set(), [])
-    for key, value in session.items():
+    new = 0
+    for key in suspects:
+        value = session[key]
         known = key in before
         same = known and before[key] is value
-        if same and snapshot.has_loaded(key, value):
-            # A key that was removed and assigned again may have become True where it was 1.
-            if type(key) is str or key not in assigned:
-                continue
+        new += not known
         start = encode_key(key)
         try:
             line = start + encode(value)
         except UnstorableValue as error:
             raise error.within(key) from None
         if known and (
-            snapshot.has_line(key, start, line) or (same and snapshot.differs_in_blanks(key, line))
+            snapshot.has_line(key, start, line)
+            or (same and snapshot.differs_in_blanks(key, line))
         ):
             continue
         delta.lines[key] = line
         if same and key not in assigned:
             delta.nested.add(key)
-    if not before.keys() <= session.keys():
+    if len(session) - new < len(before):
         delta.deleted = [key for key in before if key not in session]
     return delta
 

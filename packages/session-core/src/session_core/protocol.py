@@ -76,7 +76,8 @@ def is_untouched(session: Session) -> bool:
         or session._candidate is not None
         or session._idle is not None
         or session._status != "live"
-    ) and snapshot.is_unchanged(session)
+        or snapshot.changed_inside()
+    )
 
 
 def changed(session: Session) -> bool:

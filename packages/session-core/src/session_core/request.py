@@ -245,10 +245,11 @@ class RequestSession:
         kept = []
         cached = not self._options.headers
         for item in headers:
-            name = item[0].lower()
-            if name == "set-cookie" and item[1].startswith(ours):
+            length = len(item[0])
+            if length == 10 and item[1].startswith(ours) and item[0].lower() == "set-cookie":
                 continue
-            cached = cached or name == "cache-control"
+            if length == 13 and item[0].lower() == "cache-control":
+                cached = True
             kept.append(item)
         kept.append(("Set-Cookie", cookie))
         if not cached:
