@@ -76,10 +76,10 @@ class Scope(RequestSession):
         if self._hidden is not None:
             self._environ[plugin.attribute] = self._hidden
 
-    def _with_cookie(self, headers: Headers, cookie: str) -> Headers:
-        if not self._plugin.warned_of_http:
+    def _finish(self, headers: Headers, cookie: str | None) -> Headers:
+        if cookie is not None and not self._plugin.warned_of_http:
             self._plugin.warned_of_http = warn_of_http(self._plugin, self._environ)
-        return super()._with_cookie(headers, cookie)
+        return super()._finish(headers, cookie)
 
     def _skipped(self, route: Any) -> bool:
         if "mountpoint.target" in route.config:  # Bottle's own skip=True on what it mounts

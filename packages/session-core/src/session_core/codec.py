@@ -65,10 +65,11 @@ def encode(value: object) -> str:
     return encode_json(prepare(value, 0))
 
 
-def encode_field(key: object, value: object) -> str:
-    """Return ``key:value`` as it stands in an object. Raises `UnstorableValue`."""
+def encode_field(key: object, value: object) -> tuple[str, str]:
+    """Return ``key:`` and ``key:value`` as they stand in an object. Raises `UnstorableValue`."""
     try:
-        return encode_key(key) + encode(value)
+        start = encode_key(key)
+        return start, start + encode(value)
     except UnstorableValue as error:
         raise error.within(key) from None
 

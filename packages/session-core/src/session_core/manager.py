@@ -190,7 +190,7 @@ class SessionManager:
             return session._answer
         if expire is not None:
             session._idle = seconds("expire", expire)
-        self._write(session, force=force)
+        self._write(session, force)
         return session._answer
 
     def atomic(self, session: Session, function: Callable[[dict[Any, Any]], T]) -> T:
@@ -219,7 +219,12 @@ class SessionManager:
         """End the session now, in the store as well. A second call changes nothing."""
         if not session.session_deleted:
             self._refuse_unsaved(session)
-            self._ask(session, lambda: end(self, session))
+            if session._fault is not None:
+                raise session._fault
+            try:
+                end(self, session)
+            except StoreUnavailable as fault:
+                self._remember(session, fault)
         return session._answer
 
     def persist(self, session: Session, value: bool) -> None:
@@ -255,25 +260,24 @@ class SessionManager:
     def _write(
         self,
         session: Session,
-        *,
         force: bool = False,
         change: Callable[[dict[Any, Any]], Any] | None = None,
     ) -> Any:
-        return self._ask(session, lambda: write(self, session, force=force, change=change))
-
-    def _ask(self, session: Session, question: Callable[[], T]) -> T:
-        """Ask the store; within one web request not again after it could not answer."""
+        """Ask the store to `write`; within one request not again after it could not answer."""
         if session._fault is not None:
             raise session._fault
         try:
-            return question()
+            return write(self, session, force, change)
         except StoreUnavailable as fault:
-            try:
-                self.fail(fault)
-            except StoreUnavailable as raised:
-                if session._once:
-                    session._fault = raised
-                raise
+            self._remember(session, fault)
+
+    def _remember(self, session: Session, fault: StoreUnavailable) -> NoReturn:
+        try:
+            self.fail(fault)
+        except StoreUnavailable as raised:
+            if session._once:
+                session._fault = raised
+            raise
 
     def _prepare(self, session: Session, status: Status) -> None:
         session._manager = self

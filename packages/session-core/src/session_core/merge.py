@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .accelerator import fingerprint
-from .codec import decode, encode, encode_field, encode_key
-from .errors import UnstorableValue
+from .codec import decode, encode_field, encode_key
 from .record import Lines, Record, find_line
 
 __all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "patch", "whole"]
@@ -91,13 +90,15 @@ class Snapshot:
             self._is_lined = self.complete and self.record.is_lined(self.values)
         return self._is_lined
 
-    def has_line(self, key: Any, start: str, line: str) -> bool:
-        """Whether the line of ``key``, which begins with ``start``, is ``line``."""
-        if not self.is_lined:
-            return self.lines[key] == line
-        body = self.record.body
-        at, end = find_line(body, start)
-        return end - at == len(line) and body.startswith(line, at)
+    def find_line(self, start: str) -> tuple[int, int]:
+        """Return where the line that begins with ``start`` is in the body, or (0, 0)."""
+        return find_line(self.record.body, start) if self.is_lined else (0, 0)
+
+    def has_line(self, key: Any, line: str, at: int, end: int) -> bool:
+        """Whether the line of ``key`` is ``line``; ``at`` and ``end``: as `find_line` said."""
+        if at:
+            return end - at == len(line) and self.record.body.startswith(line, at)
+        return self.lines[key] == line
 
     def differs_in_blanks(self, key: Any, line: str) -> bool:
         """Whether the stored line is ``line`` with blanks in it, by some other writer."""
@@ -119,9 +120,10 @@ class Delta:
 
     - ``lines``: the keys that were set or changed, with their new lines.
     - ``nested``: those of them that were only changed in place.
+    - ``places``: where the old lines of those that are not new are in the body that was loaded.
     """
 
-    __slots__ = ("cleared", "deleted", "lines", "nested")
+    __slots__ = ("cleared", "deleted", "lines", "nested", "places")
 
     def __init__(
         self, lines: Lines, nested: set[Any], deleted: list[Any], cleared: bool = False
@@ -130,6 +132,7 @@ class Delta:
         self.nested = nested
         self.deleted = deleted
         self.cleared = cleared
+        self.places: dict[Any, tuple[int, int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.lines or self.deleted or self.cleared)
@@ -141,7 +144,7 @@ class Delta:
 
 def encode_lines(values: dict[Any, Any]) -> Lines:
     """Return the lines of ``values``. Raises `UnstorableValue`."""
-    return {key: encode_field(key, value) for key, value in values.items()}
+    return {key: encode_field(key, value)[1] for key, value in values.items()}
 
 
 def find_delta(
@@ -155,29 +158,27 @@ def find_delta(
         return Delta(encode_lines(session), set(), [], cleared=True)
     before = snapshot.values
     suspects = snapshot.changed_inside()
-    if suspects or len(assigned) > 1 or not all(type(key) is str for key in assigned):
+    if suspects or len(assigned) != 1 or type(next(iter(assigned))) is not str:
         # In the session's order, and of keys that are equal, as 1 and True are, the one it has.
         every = assigned.union(suspects)
         suspects = [key for key in session if key in every]
     else:
         suspects = [key for key in assigned if key in session]
     delta = Delta({}, set(), [])
-    new = 0
+    new = at = end = 0
     for key in suspects:
         value = session[key]
         known = key in before
         same = known and before[key] is value
         new += not known
-        start = encode_key(key)
-        try:
-            line = start + encode(value)
-        except UnstorableValue as error:
-            raise error.within(key) from None
-        if known and (
-            snapshot.has_line(key, start, line)
-            or (same and snapshot.differs_in_blanks(key, line))
-        ):
-            continue
+        start, line = encode_field(key, value)
+        if known:
+            at, end = snapshot.find_line(start)
+            if snapshot.has_line(key, line, at, end):
+                continue
+            if same and not at and snapshot.differs_in_blanks(key, line):
+                continue
+            delta.places[key] = at, end
         delta.lines[key] = line
         if same and key not in assigned:
             delta.nested.add(key)
@@ -194,15 +195,21 @@ def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     if delta.deleted or delta.cleared or not snapshot.is_lined:
         return None
     body = snapshot.record.body
+    moved = 0  # by how much the lines before have become longer
+    for key, (at, end) in sorted(delta.places.items(), key=_place):
+        if not at:  # it is called otherwise there, as True and 1 are one key
+            return None
+        line = delta.lines[key]
+        body = f"{body[: at + moved]}{line}{body[end + moved :]}"
+        moved += len(line) - (end - at)
     for key, line in delta.lines.items():
-        if key in snapshot.values:
-            at, end = find_line(body, encode_key(key))
-            if not at:  # it is called otherwise there, as True and 1 are one key
-                return None
-            body = f"{body[:at]}{line}{body[end:]}"
-        else:
+        if key not in delta.places:
             body = f"{body[:-1]},\n{line}}}"
     return body
+
+
+def _place(item: tuple[Any, tuple[int, int]]) -> tuple[int, int]:
+    return item[1]
 
 
 def whole(session: dict[Any, Any], snapshot: Snapshot, delta: Delta) -> Lines:

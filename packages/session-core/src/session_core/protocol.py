@@ -91,7 +91,7 @@ def changed(session: Session) -> bool:
 
 
 def write(
-    manager: SessionManager, session: Session, *, force: bool = False, change: Change | None = None
+    manager: SessionManager, session: Session, force: bool = False, change: Change | None = None
 ) -> Any:
     """Store what the session has changed, as the table says; return what ``change`` returned."""
     base = session._snapshot
@@ -137,13 +137,14 @@ def _create(
             return result
     data = _sealed(manager, record)
     ttl = record.ttl(manager.absolute_timeout)
-    backoff = Backoff(manager.wait)
+    backoff: Backoff | None = None
     while True:
         session_id = manager.id_of(session)
         key = store_key(session_id)
         if manager.store.create(key, data, ttl):
             break
         session._candidate = new_session_id()
+        backoff = backoff or Backoff(manager.wait)
         backoff.pause()
     _wrote(manager, session, session_id, key, record, ttl, own, lines, show=own is not lines)
     return result
@@ -163,14 +164,18 @@ def _update(
     version = base.version
     known = not base.written
     result = None
-    backoff = Backoff(manager.wait)
+    backoff: Backoff | None = None
     while True:
         if not known:
             fresh, version = look(manager, key)
         if not isinstance(fresh, Snapshot):
             session._dead = fresh
             return _lost(manager, session, base, delta, change)
-        outdated = fresh.record.epoch > base.record.epoch and not delta.cleared
+        outdated = (
+            fresh is not base
+            and int(fresh.record.epoch) > int(base.record.epoch)
+            and not delta.cleared
+        )
         if outdated and session._login is None:
             return _drop(manager, session, change, "the session was cleared meanwhile")
         body: str | None = None
@@ -210,6 +215,7 @@ def _update(
         manager.events.send("conflict", key)
         if session._candidate is not None:
             session._candidate = new_session_id()
+        backoff = backoff or Backoff(manager.wait)
         backoff.pause()
         known = False
 
@@ -218,7 +224,7 @@ def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> R
     """Return the envelope to write: the stored one, with what this request changed of it."""
     record = fresh.renewed(now, session._idle)
     if delta.cleared:
-        record.epoch += 1
+        record.epoch = int(record.epoch) + 1
     if session._login is not None:
         owner, at = session._login
         record.owner, record.created = owner, micros(at)

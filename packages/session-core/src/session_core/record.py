@@ -34,9 +34,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
-import time
 from binascii import crc32
 from collections.abc import Collection
 from typing import Any, Final
@@ -88,7 +86,11 @@ class DamagedRecord(Exception):
 
 
 class Record:
-    """The state of a live session, as stored. Times and durations are whole microseconds."""
+    """The state of a live session, as stored. Times and durations are whole microseconds.
+
+    ``created`` and ``epoch`` are decimal text as long as nobody has needed their value: turning
+    text into a number is what takes the longest in reading an envelope.
+    """
 
     __slots__ = (
         "body",
@@ -104,11 +106,11 @@ class Record:
 
     def __init__(
         self,
-        created: int,
+        created: int | str,
         saved: int,
         idle: int,
         owner: str | None = None,
-        epoch: int = 0,
+        epoch: int | str = 0,
         persistent: bool | None = None,
         more: tuple[Any, ...] = (),
         body: str = "{}",
@@ -179,7 +181,7 @@ class Record:
             values = self.values()
         lines = split_lines(self.body, values)
         if len(lines) != len(values):  # written by somebody else, as JSON of another layout
-            return {key: encode_field(key, value) for key, value in self.values().items()}
+            return {key: encode_field(key, value)[1] for key, value in self.values().items()}
         return lines
 
     def expires(self, absolute: float | None) -> float:
@@ -188,14 +190,14 @@ class Record:
         In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if there is one.
         """
         idle_end = (self.saved + self.idle) / MICRO
-        return idle_end if absolute is None else min(idle_end, self.created / MICRO + absolute)
+        return idle_end if absolute is None else min(idle_end, int(self.created) / MICRO + absolute)
 
     def ttl(self, absolute: float | None) -> float:
         """Return how many seconds after it was saved it ends."""
         idle = self.idle / MICRO
         if absolute is None:
             return idle
-        return min(idle, absolute - (self.saved - self.created) / MICRO)
+        return min(idle, absolute - (self.saved - int(self.created)) / MICRO)
 
 
 class Dead:
@@ -245,19 +247,11 @@ def find_line(body: str, start: str) -> tuple[int, int]:
 def read_record(data: bytes) -> Record | Dead:
     """Return what ``data`` says. Raises `DamagedRecord`, or `NewerRecord` for a later format."""
     try:
-        first, _, body = data.decode("ascii").partition("\n")
-        head, form, kind, *fields = first.split(" ", 8)
+        end = data.index(b"\n")
+        head, form, kind, *fields = data[:end].decode("ascii").split(" ", 8)
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
-                created, saved, idle, epoch, lined, tail = fields
-                record = Record(
-                    int(created), int(saved), int(idle), None, int(epoch), None, (), body, lined
-                )
-                if not 0 <= record.created + record.saved + record.idle < 3 * LAST:
-                    raise ValueError
-                if tail != "[]":
-                    _read_rare(record, tail)
-                return record
+                return _read_live(data[end + 1 :].decode("ascii"), *fields)
             if kind == "dead":
                 reason, successor, *_ = _from_json(" ".join(fields[1:]))
                 return Dead(str(reason), int(fields[0]) / MICRO, _text_or_none(successor))
@@ -266,6 +260,24 @@ def read_record(data: bytes) -> Record | Dead:
         raise DamagedRecord(type(error).__name__) from error
     _refuse_newer(data)
     raise DamagedRecord("no record of ours")
+
+
+def _read_live(
+    body: str, created: str, saved: str, idle: str, epoch: str, lined: str, tail: str
+) -> Record:
+    rarely = created + epoch
+    if not (rarely.isdigit() and len(rarely) <= 40):
+        raise ValueError
+    record = Record(created, int(saved), int(idle), None, epoch, None, (), body, lined)
+    if not 0 <= record.saved + record.idle < 2 * LAST:
+        raise ValueError
+    if tail != "[]":
+        owner, *rare = _from_json(tail)
+        record.owner = _text_or_none(owner)
+        if rare:
+            record.persistent = _bool_or_none(rare[0])
+            record.more = tuple(rare[1:])
+    return record
 
 
 def _refuse_newer(data: bytes) -> None:
@@ -277,29 +289,13 @@ def _refuse_newer(data: bytes) -> None:
         )
 
 
-def _read_rare(record: Record, tail: str) -> None:
-    owner, *rare = _from_json(tail)
-    record.owner = _text_or_none(owner)
-    if rare:
-        record.persistent = _bool_or_none(rare[0])
-        record.more = tuple(rare[1:])
-
-
 def micros(seconds: float) -> int:
     """Return a time or a duration as a record holds it."""
     return min(int(seconds * MICRO + 0.5), LAST)
 
 
-_heads = random.Random()
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_heads.seed)
-
-
 def _new_head() -> str:
-    # It has to be another one each time, in each process, and need not be a secret. Asking the
-    # system for it would take as long as the rest of the record. The time is in it for those who
-    # start several machines from one image of a running one.
-    return f"{_heads.getrandbits(64) ^ time.time_ns():016x}"
+    return os.urandom(HEAD // 2).hex()
 
 
 def _text_or_none(item: object) -> str | None:

@@ -178,9 +178,19 @@ class RequestSession:
         self._failed = status[:1] == "5"
         cookie = self.commit(failed=self._failed)
         self._options.manager.close(self.session)
-        if self._options.headers:
-            headers = _vary_by_cookie(headers)
-        return headers if cookie is None else self._with_cookie(headers, cookie)
+        return self._finish(headers, cookie)
+
+    def _finish(self, headers: Headers, cookie: str | None) -> Headers:
+        """Return the headers with what belongs to a session, and with the cookie if there is one."""
+        polite = self._options.headers
+        for item in headers:
+            if len(item[0]) in _LENGTHS:  # usually there is none of these
+                return _merge_headers(headers, cookie, polite)
+        if not polite:
+            return headers if cookie is None else [*headers, ("Set-Cookie", cookie)]
+        if cookie is None:
+            return [*headers, _VARY]
+        return [*headers, _VARY, ("Set-Cookie", cookie), _NO_STORE]
 
     def start_response(
         self, status: str, headers: Headers, exc_info: Any = None
@@ -223,15 +233,16 @@ class RequestSession:
                 )
 
     def _set_cookie(self, answer: Answer) -> str | None:
+        action, session_id, seconds, persistent = answer
         options = self._options
-        if answer.action == "forget":
+        if action == "forget":
             return options.cookie.forget()
-        persistent = options.persistent if answer.persistent is None else answer.persistent
-        if answer.action == "issue" or (
-            answer.action == "extend" and (persistent or self._is_outdated(answer.session_id))
+        if persistent is None:
+            persistent = options.persistent
+        if action == "issue" or (
+            action == "extend" and (persistent or self._is_outdated(session_id))
         ):
-            seconds = min(answer.seconds, LONGEST)
-            return options.cookie.issue(answer.session_id, seconds if persistent else None)
+            return options.cookie.issue(session_id, min(seconds, LONGEST) if persistent else None)
         return None
 
     def _is_outdated(self, session_id: str) -> bool:
@@ -239,33 +250,37 @@ class RequestSession:
         header = self._environ.get("HTTP_COOKIE", "")
         return rotating is not None and not rotating.is_current(header, session_id)
 
-    def _with_cookie(self, headers: Headers, cookie: str) -> Headers:
-        """Return the headers with this cookie in place of one of its name."""
+
+_VARY: Final = ("Vary", "Cookie")
+_NO_STORE: Final = ("Cache-Control", "no-store")
+_LENGTHS: Final = frozenset(map(len, ("Vary", "Set-Cookie", "Cache-Control")))
+
+
+def _merge_headers(headers: Headers, cookie: str | None, polite: bool) -> Headers:
+    """Do what `RequestSession._finish` does, among headers that the application has set."""
+    merged = _vary_by_cookie(headers) if polite else list(headers)
+    if cookie is not None:
         ours = cookie[: cookie.index("=") + 1]
-        kept = []
-        cached = not self._options.headers
-        for item in headers:
-            length = len(item[0])
-            if length == 10 and item[1].startswith(ours) and item[0].lower() == "set-cookie":
-                continue
-            if length == 13 and item[0].lower() == "cache-control":
-                cached = True
-            kept.append(item)
-        kept.append(("Set-Cookie", cookie))
-        if not cached:
-            kept.append(("Cache-Control", "no-store"))
-        return kept
+        merged = [item for item in merged if not _sets(item, ours)]
+        merged.append(("Set-Cookie", cookie))
+        if polite and not any(name.lower() == "cache-control" for name, _ in merged):
+            merged.append(_NO_STORE)
+    return merged
+
+
+def _sets(item: tuple[str, str], start: str) -> bool:
+    return item[1].startswith(start) and item[0].lower() == "set-cookie"
 
 
 def _vary_by_cookie(headers: Headers) -> Headers:
     """Return the headers with ``Vary: Cookie`` (RFC 9110, section 12.5.5)."""
     for index, (name, value) in enumerate(headers):
-        if len(name) == 4 and name.lower() == "vary":
+        if name.lower() == "vary":
             fields = {field.strip().lower() for field in value.split(",")}
             if fields & {"*", "cookie"}:
                 return list(headers)
             return [*headers[:index], (name, f"{value}, Cookie"), *headers[index + 1 :]]
-    return [*headers, ("Vary", "Cookie")]
+    return [*headers, _VARY]
 
 
 def _discard(data: bytes) -> None:
