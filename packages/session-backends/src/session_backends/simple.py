@@ -111,7 +111,8 @@ class SimpleStore(CacheStore):
                 self._make_room(now)
             with self._size_lock:
                 self._put(name, record, now + ttl)
-            self._free(now, STEPS)
+            if self._queue.is_due(now):
+                self._free(now, STEPS)
             return True
 
     def replace(self, key: str, version: Any, record: bytes, ttl: float) -> bool:
@@ -122,7 +123,8 @@ class SimpleStore(CacheStore):
             if kept is None or kept[1] is not version or version[1] <= now:
                 return False
             self._put(name, record, now + ttl)
-            self._free(now, STEPS)
+            if self._queue.is_due(now):
+                self._free(now, STEPS)
             return True
 
     def delete(self, key: str) -> None:
@@ -142,8 +144,6 @@ class SimpleStore(CacheStore):
         self._queue.schedule(name, expires)
 
     def _free(self, now: float, steps: int) -> int:
-        if not self._queue.is_due(now):
-            return 0
         expired = self._queue.pop_expired(now, steps)
         for name in expired:
             self._remove(name)

@@ -7,6 +7,7 @@ an equal value is no change.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from .accelerator import fingerprint
@@ -123,14 +124,11 @@ class Delta:
     - ``places``: where the old lines of those that are not new are in the body that was loaded.
     """
 
-    __slots__ = ("cleared", "deleted", "lines", "nested", "places")
+    deleted: Sequence[Any] = ()
+    nested: Collection[Any] = ()
 
-    def __init__(
-        self, lines: Lines, nested: set[Any], deleted: list[Any], cleared: bool = False
-    ) -> None:
+    def __init__(self, lines: Lines, cleared: bool = False) -> None:
         self.lines = lines
-        self.nested = nested
-        self.deleted = deleted
         self.cleared = cleared
         self.places: dict[Any, tuple[int, int]] = {}
 
@@ -155,7 +153,7 @@ def find_delta(
     What may differ are the keys that were ``assigned``, and the values that may change in place.
     """
     if cleared:
-        return Delta(encode_lines(session), set(), [], cleared=True)
+        return Delta(encode_lines(session), cleared=True)
     before = snapshot.values
     suspects = snapshot.changed_inside()
     if suspects or len(assigned) != 1 or type(next(iter(assigned))) is not str:
@@ -164,7 +162,8 @@ def find_delta(
         suspects = [key for key in session if key in every]
     else:
         suspects = [key for key in assigned if key in session]
-    delta = Delta({}, set(), [])
+    delta = Delta({})
+    nested = []
     new = at = end = 0
     for key in suspects:
         value = session[key]
@@ -181,7 +180,9 @@ def find_delta(
             delta.places[key] = at, end
         delta.lines[key] = line
         if same and key not in assigned:
-            delta.nested.add(key)
+            nested.append(key)
+    if nested:
+        delta.nested = set(nested)
     if len(session) - new < len(before):
         delta.deleted = [key for key in before if key not in session]
     return delta

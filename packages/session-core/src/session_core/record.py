@@ -294,8 +294,20 @@ def micros(seconds: float) -> int:
     return min(int(seconds * MICRO + 0.5), LAST)
 
 
+_heads: Final[list[str]] = []
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_heads.clear)  # or it would write what its parent writes
+
+
 def _new_head() -> str:
-    return os.urandom(HEAD // 2).hex()
+    # Asking the system for one takes as long as writing the rest of the record. Nobody who learns
+    # of the next ones gains anything: a head is no secret.
+    while True:
+        try:
+            return _heads.pop()
+        except IndexError:
+            digits = os.urandom(HEAD // 2 * 64).hex()
+            _heads.extend(digits[at : at + HEAD] for at in range(0, len(digits), HEAD))
 
 
 def _text_or_none(item: object) -> str | None:
