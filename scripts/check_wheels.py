@@ -152,7 +152,8 @@ def check_alone(wheel: Wheel, environment: Environment) -> None:
         raise CheckError("session-core brings something in")
     for requirement in wheel.requires:
         optional = requirement.marker and "extra" in str(requirement.marker)
-        if optional and canonicalize_name(requirement.name) in installed:
+        name = canonicalize_name(requirement.name)
+        if optional and name in installed and name not in SIBLINGS:
             raise CheckError(f"{requirement.name} came in without its extra")
     if wheel.extras:
         environment.install([], wheel.requirement(*wheel.extras), *wheels[1:])

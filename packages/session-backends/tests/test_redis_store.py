@@ -3,7 +3,6 @@
 import logging
 import pickle
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

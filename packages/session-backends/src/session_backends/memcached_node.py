@@ -15,6 +15,7 @@ from .stack import ConnectionStack
 
 __all__ = ["Node", "import_pymemcache"]
 
+
 def import_pymemcache() -> Any:
     """Return the module pymemcache. Raises `ConfigurationError` with the extra to install."""
     try:

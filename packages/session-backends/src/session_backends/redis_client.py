@@ -20,6 +20,7 @@ _REPLACED: Final = ("retry", "retry_on_error", "retry_on_timeout")
 _PLUMBING: Final = ("event_dispatcher", "himport_registry", "maint_", "oss_cluster_maint_", "orig_")
 """How the settings begin that redis-py adds to a pool for itself; another pool makes its own."""
 
+
 def import_redis() -> Any:
     """Return the module redis. Raises `ConfigurationError` that names the extra to install."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 
 from .errors import ConflictTimeout
@@ -29,5 +28,7 @@ class Backoff:
                 "other requests kept changing the session until the time bound; "
                 "nothing of this one was stored"
             )
+        import random  # here: most programs never wait
+
         time.sleep(random.uniform(0, self._step))  # noqa: S311 -- no secret
         self._step = min(self._step * 2, 0.05)

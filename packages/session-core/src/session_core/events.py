@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from hashlib import blake2s
 from typing import Final, NamedTuple
 
 __all__ = ["Event", "EventHook", "Events"]
@@ -63,10 +62,15 @@ class Events:
         level = _LEVELS[name]
         if self.hook is None and not logger.isEnabledFor(level):
             return
-        reference = blake2s(key.encode(), key=self._salt, digest_size=6).hexdigest() if key else ""
+        reference = self._reference(key) if key else ""
         logger.log(level, "session %s: %s%s", reference or "-", name, detail and f" ({detail})")
         if self.hook is not None:
             try:
                 self.hook(Event(name, reference, detail))
             except Exception:  # an observer must not decide over the session
                 logger.exception("the event hook failed")
+
+    def _reference(self, key: str) -> str:
+        from hashlib import blake2s  # it loads OpenSSL, and most programs hear of no event
+
+        return blake2s(key.encode(), key=self._salt, digest_size=6).hexdigest()

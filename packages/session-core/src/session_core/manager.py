@@ -38,6 +38,7 @@ from .look import look
 from .memory import MemoryStore
 from .merge import Snapshot
 from .protocol import changed, end, is_untouched, write
+from .record import Dead
 from .session import ClosedSession, Session, Status
 from .store import find_store
 from .throttle import ThrottledLog
@@ -132,7 +133,7 @@ class SessionManager:
                 session._snapshot = found
                 session._dead = None
                 return session
-            if found is not None and session._dead is None:
+            if isinstance(found, Dead) and session._dead is None:
                 session._status, session._id, session._key = "gone", session_id, key
                 session._dead = found
             elif version is None:

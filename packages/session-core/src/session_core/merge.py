@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from .accelerator import fingerprint
-from .codec import decode, encode_field, encode_key
+from .codec import decode, encode_field
 from .record import Lines, Record, find_line
 
 __all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "patch", "whole"]

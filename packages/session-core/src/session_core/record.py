@@ -8,16 +8,17 @@ Two or more lines of ASCII text. The first one is the envelope:
 - *head*: 16 random hexadecimal digits, new at every write (see `session_core.store`).
 - *sc1*: the format and its major version. A reader refuses a newer major version; it accepts, and
   keeps, further items at the end of the JSON list.
-- *created*, *saved*: whole microseconds since the Unix epoch; *created* starts the absolute timeout,
-  which only a login starts again, *saved* the idle timeout. *idle*: that timeout of this very
-  session, in whole microseconds. (Integers, because reading one takes a quarter of the time that a
-  decimal fraction takes.) *epoch*: how often it was cleared. *lined*: the CRC-32 (ISO 3309) of what
-  follows the envelope, in decimal, as a promise that it is laid out in lines; 0 promises nothing.
-  *owner*: what a login recorded, text or null, and
-  then *created* is the time of that login. *persistent*: whether the client keeps the id when it is
-  closed; null, or missing as the whole list may be, for what the application says.
-- *at*: when it ended, as above; *reason*: "ended" or "renewed"; *next*: the store key of the successor, or
-  null.
+- *created*, *saved*: whole microseconds since the Unix epoch; *created* starts the absolute
+  timeout, which only a login starts again, *saved* the idle timeout. *idle*: that timeout of this
+  very session, in whole microseconds. (Reading an integer takes half the time of a fraction.)
+- *epoch*: how often it was cleared.
+- *lined*: the CRC-32 (ISO 3309) of what follows the envelope, in decimal, as a promise that it is
+  laid out in lines; 0 promises nothing.
+- *owner*: what a login recorded, text or null, and then *created* is the time of that login.
+  *persistent*: whether the client keeps the id when it is closed; null, or missing as the whole
+  list may be, for what the application says.
+- *at*: when it ended, as above; *reason*: "ended" or "renewed"; *next*: the store key of the
+  successor, or null.
 
 What follows the envelope of a live record is one JSON object with one line for each key of the
 session, its values as in `session_core.codec`:
@@ -187,7 +188,7 @@ class Record:
     def expires(self, absolute: float | None) -> float:
         """Return when the session ends, by whichever of its two clocks is first.
 
-        In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if there is one.
+        In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if any.
         """
         idle_end = (self.saved + self.idle) / MICRO
         return idle_end if absolute is None else min(idle_end, int(self.created) / MICRO + absolute)

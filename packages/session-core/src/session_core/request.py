@@ -181,7 +181,7 @@ class RequestSession:
         return self._finish(headers, cookie)
 
     def _finish(self, headers: Headers, cookie: str | None) -> Headers:
-        """Return the headers with what belongs to a session, and with the cookie if there is one."""
+        """Return the headers with what a session adds to them, and with the cookie, if any."""
         polite = self._options.headers
         for item in headers:
             if len(item[0]) in _LENGTHS:  # usually there is none of these

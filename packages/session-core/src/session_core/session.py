@@ -143,7 +143,9 @@ class Session(dict[Any, Any]):
             return self._login[1]
         if self._snapshot is None or self._snapshot.record.owner is None:
             return None
-        return int(self._snapshot.record.created) / MICRO  # a login starts the absolute timeout again
+        return (
+            int(self._snapshot.record.created) / MICRO
+        )  # a login starts the absolute timeout again
 
     def session_fresh(self, seconds: float | timedelta) -> bool:
         """Whether the login is at most ``seconds`` (or a timedelta) ago.
