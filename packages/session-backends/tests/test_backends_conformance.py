@@ -68,6 +68,31 @@ class TestRedis(Engine):
 
 
 @pytest.mark.servers
+class TestRedisThroughAClientAsItIs(TestRedis):
+    """The plain way, for clients whose connections cannot be had."""
+
+    def new_store(self):
+        return RedisStore(plain_client(self.url))
+
+    def process_store(self):
+        return functools.partial(new_plain_store, self.url)
+
+    def new_broken_store(self):
+        return RedisStore(plain_client(f"redis://127.0.0.1:{self.closed}"))
+
+
+def plain_client(url):
+    redis = pytest.importorskip("redis")
+    pool_class = type("Pool", (redis.ConnectionPool,), {})
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+    return redis.Redis(connection_pool=pool_class.from_url(url, retry=once, socket_timeout=2))
+
+
+def new_plain_store(url):
+    return RedisStore(plain_client(url))
+
+
+@pytest.mark.servers
 class TestMemcached(Engine):
     @pytest.fixture(autouse=True)
     def servers(self, memcached_servers, closed_port):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session_cookies import CookiePolicy
+from session_cookies.header import read_values
 
 POLICY = CookiePolicy("sid")
 HOST_POLICY = CookiePolicy("__Host-sid")
@@ -28,6 +29,35 @@ junk = st.lists(foreign | broken, max_size=8)
 def test_junk_hides_nothing(policy, before, value, after, gap):
     header = gap.join([*before, f"{policy.name}={value}", *after])
     assert policy.read(header) == [value]
+
+
+pieces = st.sampled_from(
+    [
+        "sid",
+        "=",
+        "sid=",
+        "; ",
+        ";",
+        " ",
+        "\t",
+        ",",
+        '"',
+        "a",
+        "A1-_",
+        "xsid=1",
+        "sid=a",
+        "\xa0",
+        "b=2",
+    ]
+)
+
+
+@pytest.mark.parametrize("policy", [POLICY, HOST_POLICY])
+@given(st.lists(pieces, max_size=12).map("".join))
+def test_the_short_way_for_what_browsers_send_reads_as_the_long_one(policy, header):
+    header = header.replace("sid", policy.name)
+    commas = policy.name == "sid"
+    assert policy.read(header) == read_values(header, policy.name, split_commas=commas)
 
 
 @given(before=junk, value=octets, after=junk, comma=st.sampled_from([",", ", "]))

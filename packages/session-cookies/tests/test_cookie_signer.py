@@ -5,11 +5,13 @@ import hmac
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
+from hashlib import sha256
 
 import itsdangerous
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from itsdangerous import Signer
 
 from session_cookies import (
     BadSignature,
@@ -42,6 +44,14 @@ def test_the_signature_is_hmac_sha256_under_a_key_of_this_cookie():
     key = hmac.digest(NEW.encode(), b"session_cookies.CookieSigner:sid", "sha256")
     tag = urlsafe_b64encode(hmac.digest(key, b"value", "sha256")).rstrip(b"=").decode()
     assert make().sign("value") == f"value.{tag}"
+
+
+@given(octets)
+def test_itsdangerous_itself_signs_the_same(value):
+    salt = b"session_cookies.CookieSigner:sid"
+    plain = Signer(NEW, salt=salt, key_derivation="hmac", digest_method=sha256)
+    assert make().sign(value) == plain.sign(value).decode()
+    assert plain.unsign(make().sign(value)) == value.encode()
 
 
 @given(octets, st.data())

@@ -469,6 +469,7 @@ ENVELOPES = [
     b" sc1 live 1 1 1 0 2 [\xff]", b" sc1 live " + b"9" * 400 + b" 1 1 0 2 []",
     b" sc1 live -9 1 1 0 2 []", b" sc1 live 1.5 1 1 0 2 []", b" sc1 live x 1 1 0 2 []",
     b" sc1 live nan 1 1 0 2 []", b" sc1 live 1 inf 1 0 2 []", b" sc1 live 1 1e9 1 0 2 []",
+    b" sc1 live  1 1 0 2 []", b" sc1 live 1 1 1  2 []",
     b" sc1 live 1 1 1 x 2 []", b" sc1 live 1 1 1 1e9 2 []", b" sc1 live 1 1 1 0 []",
     b" sc1 live 1 1 1 " + b"9" * 9999 + b" 2 []", b" sc1 live  1 1 1 0 2 []",
     b" sc1 dead", b" sc1 dead 1", b" sc1 dead 1 []", b' sc1 dead 1 ["ended"]', b" sc1 dead 1 5",

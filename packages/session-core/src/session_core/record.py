@@ -266,8 +266,7 @@ def read_record(data: bytes) -> Record | Dead:
 def _read_live(
     body: str, created: str, saved: str, idle: str, epoch: str, lined: str, tail: str
 ) -> Record:
-    rarely = created + epoch
-    if not (rarely.isdigit() and len(rarely) <= 40):
+    if not (created.isdigit() and epoch.isdigit() and len(created) + len(epoch) <= 40):
         raise ValueError
     record = Record(created, int(saved), int(idle), None, epoch, None, (), body, lined)
     if not 0 <= record.saved + record.idle < 2 * LAST:
