@@ -12,7 +12,7 @@ from binascii import b2a_base64
 
 from .accelerator import sha256
 
-__all__ = ["is_session_id", "new_session_id", "store_key"]
+__all__ = ["is_session_id", "key_of", "new_session_id", "store_key"]
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -27,6 +27,14 @@ def new_session_id() -> str:
 def is_session_id(text: str) -> bool:
     """Whether ``text`` has the shape of an id. Nothing else ever reaches a store."""
     return len(text) == 43 and not text.strip(_ALPHABET)
+
+
+def key_of(text: str) -> str | None:
+    """Return the store key for what a client sent, or None if it has not the shape of an id."""
+    if len(text) == 43 and not text.strip(_ALPHABET):
+        key: str = sha256(text.encode("ascii")).hexdigest()
+        return key
+    return None
 
 
 def store_key(session_id: str) -> str:

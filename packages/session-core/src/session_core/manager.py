@@ -33,13 +33,13 @@ from .answer import NOTHING, Answer
 from .errors import ConfigurationError, StoreUnavailable
 from .events import EventHook, Events
 from .guard import GuardedStore
-from .ids import is_session_id, new_session_id, store_key
+from .ids import is_session_id, key_of, new_session_id
 from .look import look
 from .memory import MemoryStore
 from .merge import Snapshot
 from .protocol import changed, end, is_untouched, write
 from .record import Dead
-from .session import ClosedSession, Session, Status
+from .session import ClosedSession, Session
 from .store import find_store
 from .throttle import ThrottledLog
 
@@ -111,16 +111,25 @@ class SessionManager:
 
     def open_into(self, session: Session, session_ids: Sequence[str | None]) -> Session:
         """`open`, for an object that exists already."""
-        self._prepare(session, "new")
+        session._manager = self
+        session._status = "new"
+        session._key = ""
+        session._id = session._candidate = session._snapshot = session._dead = None
+        session._idle = session._login = session._fault = session._persistent = None
+        session._once = session._renewed = session._cleared = session._removed = False
+        session._assigned = set()
+        session._answer = NOTHING
+        session.session_modified = session.session_deleted = session.session_is_saved = False
+        session.session_backing = self.backing
         if len(session_ids) > 1:
             session_ids = self._select(session_ids)
         for session_id in session_ids:
             if not session_id:
                 continue
-            if not is_session_id(session_id):
+            key = key_of(session_id)
+            if key is None:
                 self.events.send("unknown", detail="it has not the shape of an id")
                 continue
-            key = store_key(session_id)
             try:
                 found, version = look(self, key)
             except StoreUnavailable as fault:
@@ -151,8 +160,8 @@ class SessionManager:
 
     def unsaved(self) -> Session:
         """Return an empty session that will not be stored, for a request during an outage."""
-        session = Session.__new__(Session)
-        self._prepare(session, "unsaved")
+        session = self.open()
+        session._status = "unsaved"
         return session
 
     def commit(self, session: Session, *, failed: bool = False) -> Answer:
@@ -164,7 +173,9 @@ class SessionManager:
         Raises `UnstorableValue`, `RecordTooLarge` or `StoreUnavailable`; the stored session is
         then as it was before.
         """
-        if not (failed or session.session_deleted or (is_untouched(session) and not self.rolling)):
+        if failed or session.session_deleted:
+            return session._answer
+        if session.session_modified or self.rolling or not is_untouched(session):
             self._write(session)
         return session._answer
 
@@ -279,20 +290,6 @@ class SessionManager:
             if session._once:
                 session._fault = raised
             raise
-
-    def _prepare(self, session: Session, status: Status) -> None:
-        session._manager = self
-        session._status = status
-        session._key = ""
-        session._id = session._candidate = session._snapshot = session._dead = None
-        session._idle = session._login = session._fault = None
-        session._once = session._renewed = False
-        session._persistent = None
-        session._assigned = set()
-        session._cleared = session._removed = False
-        session._answer = NOTHING
-        session.session_modified = session.session_deleted = session.session_is_saved = False
-        session.session_backing = self.backing
 
     def _refuse_unsaved(self, session: Session) -> None:
         if session._status == "unsaved":

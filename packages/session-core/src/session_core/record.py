@@ -252,7 +252,18 @@ def read_record(data: bytes) -> Record | Dead:
         head, form, kind, *fields = data[:end].decode("ascii").split(" ", 8)
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
-                return _read_live(data[end + 1 :].decode("ascii"), *fields)
+                created, saved, idle, epoch, lined, tail = fields
+                body = data[end + 1 :].decode("ascii")
+                record = Record(created, int(saved), int(idle), None, epoch, None, (), body, lined)
+                if (
+                    not (created.isdigit() and epoch.isdigit())
+                    or len(created) + len(epoch) > 40
+                    or not 0 <= record.saved + record.idle < 2 * LAST
+                ):
+                    raise ValueError
+                if tail != "[]":
+                    _read_rare(record, tail)
+                return record
             if kind == "dead":
                 reason, successor, *_ = _from_json(" ".join(fields[1:]))
                 return Dead(str(reason), int(fields[0]) / MICRO, _text_or_none(successor))
@@ -263,23 +274,6 @@ def read_record(data: bytes) -> Record | Dead:
     raise DamagedRecord("no record of ours")
 
 
-def _read_live(
-    body: str, created: str, saved: str, idle: str, epoch: str, lined: str, tail: str
-) -> Record:
-    if not (created.isdigit() and epoch.isdigit() and len(created) + len(epoch) <= 40):
-        raise ValueError
-    record = Record(created, int(saved), int(idle), None, epoch, None, (), body, lined)
-    if not 0 <= record.saved + record.idle < 2 * LAST:
-        raise ValueError
-    if tail != "[]":
-        owner, *rare = _from_json(tail)
-        record.owner = _text_or_none(owner)
-        if rare:
-            record.persistent = _bool_or_none(rare[0])
-            record.more = tuple(rare[1:])
-    return record
-
-
 def _refuse_newer(data: bytes) -> None:
     newer = _newer_format(data)
     if newer and int(newer[1]) > FORMAT:
@@ -287,6 +281,14 @@ def _refuse_newer(data: bytes) -> None:
             "the session was stored by a newer major version of session-core: "
             "finish the deploy, or take this process out of it"
         )
+
+
+def _read_rare(record: Record, tail: str) -> None:
+    owner, *rare = _from_json(tail)
+    record.owner = _text_or_none(owner)
+    if rare:
+        record.persistent = _bool_or_none(rare[0])
+        record.more = tuple(rare[1:])
 
 
 def micros(seconds: float) -> int:
