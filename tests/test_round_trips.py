@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from benchmarks.timing import Client
 from bottle import Bottle, request
 
-from benchmarks.timing import Client
 from BottleSessions import BottleSessions
 from session_core.testing import FakeClock
 

@@ -499,7 +499,7 @@ def test_an_attacker_plants_a_pickle_under_the_sessions_key(server, tmp_path):
     marker = tmp_path / "executed"
     bomb = pickle.dumps(Bomb(marker))
     head = b"h" * 16
-    envelope = head + b" sc1 live 1800000000000000 1800000000000000 9000000000000000 0 0 "
+    envelope = head + b" sc1 live 1800000000.0 1800000000.0 9e9 0 "
     backing = server.backing()
     events = []
     app = new_app(backing, session_on_event=events.append)
@@ -579,8 +579,7 @@ def test_an_attacker_who_reads_the_files_must_be_their_owner(tmp_path):
 def record_of(owner: str) -> str:
     """What a record looks like, as an attacker would write it."""
     return (
-        f'{"h" * 16} sc1 live {18 * 10**14} {9 * 10**15} {9 * 10**15} 0 0 ["{owner}"]\n'
-        f'{{"secret":"{owner}\'s secret"}}'
+        f'{"h" * 16} sc1 live 1800000000.0 9e9 9e9 0 ["{owner}"]\n{{"secret":"{owner}\'s secret"}}'
     )
 
 

@@ -100,19 +100,7 @@ def test_unsigning_any_value(data):
 
 
 numbers = st.sampled_from(
-    [
-        "0",
-        "1",
-        "-1",
-        "1800000000000000",
-        "1799999999500000",
-        "300000000",
-        "9" * 30,
-        "1.5",
-        "nan",
-        "inf",
-        "x",
-    ]
+    ["0", "1", "-1", "1800000000.0", "1799999999.5", "300", "1e308", "1e999", "nan", "inf", "x"]
 )
 atoms = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5), words
@@ -136,8 +124,8 @@ def records(draw):
     body = draw(st.sampled_from([body, body, body + "\n", " " + body, body[1:], ""]))
     if draw(st.integers(0, 5)) == 0:
         return f"{'h' * 16} {form} dead {draw(numbers)} {rare}\n{body}".encode()
-    five = " ".join(draw(st.lists(numbers, min_size=5, max_size=5)))
-    return f"{'h' * 16} {form} live {five} {rare.replace(' ', '')}\n{body}".encode()
+    four = " ".join(draw(st.lists(numbers, min_size=4, max_size=4)))
+    return f"{'h' * 16} {form} live {four} {rare.replace(' ', '')}\n{body}".encode()
 
 
 @pytest.mark.slow
@@ -149,8 +137,7 @@ def test_opening_any_record(record):
 
 
 def test_opening_a_record_with_a_newline_at_its_end():
-    envelope = b"hhhhhhhhhhhhhhhh sc1 live 1800000000000000 1800000000000000 300000000 0 16 []"
-    record = envelope + b'\n{"a":1,\n"b":2}\n'
+    record = b'hhhhhhhhhhhhhhhh sc1 live 1800000000.0 1800000000.0 300 0 []\n{"a":1,\n"b":2}\n'
     target("Records").check(record)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-
 from benchmarks.hand import attribute, bare, by_hand, ours
 from benchmarks.timing import Race
 

@@ -1,6 +1,7 @@
 """Values come back as they went in, what cannot is refused by name, and damage is survived."""
 
 import base64
+import binascii
 import collections
 import copy
 import datetime
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import uuid
 import zoneinfo
-from binascii import crc32
 
 import pytest
 from hypothesis import example, given, settings
@@ -347,15 +347,14 @@ def test_a_record_is_as_documented(world):
     records = [world.store.inner.load(key)[0] for key in world.store.inner.scan()]
     live, dead = sorted(records, key=lambda record: b" dead " in record)
     first, _, body = live.partition(b"\n")
-    head, form, kind, *numbers, more = first.decode("ascii").split(" ", 8)
+    head, form, kind, *numbers, more = first.decode("ascii").split(" ", 7)
     assert len(head) == 16
     assert (form, kind) == ("sc1", "live")
-    now, idle, epoch = 1800000010_000000, 300_000000, 1
-    assert [int(number) for number in numbers] == [now, now, idle, epoch, crc32(body)]
-    assert json.loads(more) == ["alice@example.org", None]
+    assert [float(number) for number in numbers] == [1800000010, 1800000010, 300, 1]
+    assert json.loads(more) == ["alice@example.org", None, binascii.crc32(body)]
     assert body == b'{"user":"alice",\n"cart":{"apples":3},\n"~1":{"~~tuple":[1]}}'
     head, form, kind, at, more = dead.decode("ascii").rstrip("\n").split(" ", 4)
-    assert (form, kind, int(at)) == ("sc1", "dead", 1800000010_000000)
+    assert (form, kind, float(at)) == ("sc1", "dead", 1800000010)
     reason, successor = json.loads(more)
     assert reason == "renewed"
     assert len(successor) == 64
@@ -421,11 +420,30 @@ def test_a_record_of_another_layout_is_read_and_merged_right(world, rewrite, lay
     assert world.data(session_id) == expected
 
 
+@pytest.mark.parametrize("sum_of_the_past", [[], [None, None, 324724747], [None, None, "x"]])
+def test_a_record_of_version_1_0_0_is_read_and_written(world, rewrite, sum_of_the_past):
+    """It wrote times with any number of decimals, knew no sum, and kept one that it found."""
+    session_id = world.stored(a=1, b={"c": 2})
+    tail = json.dumps(sum_of_the_past, separators=(",", ":")).encode()
+    times = b" sc1 live 1799999990.1234567 1799999995.5 300 4 "
+    rewrite(lambda first, body: b"h" * 16 + times + tail + b"\n" + body)
+    world.clock.advance(5)
+    session = world.manager.open(session_id)
+    assert dict(session) == {"a": 1, "b": {"c": 2}}
+    assert session.session_expires_in == 290.5
+    session["b"]["c"] = 3
+    assert world.manager.commit(session).action == "extend"
+    assert world.data(session_id) == {"a": 1, "b": {"c": 3}}
+    (key,) = world.store.inner.scan()
+    stored = world.store.inner.load(key)[0]
+    assert stored[16:].startswith(b" sc1 live 1799999990.1234567 1800000005.000000 300.000000 4 [")
+
+
 def test_further_items_of_the_envelope_are_kept(world, rewrite):
     session_id = world.stored(a=1)
     more = [{"~~datetime": "2026-01-01"}, {"~~new": [1]}, "x y"]
-    tail = json.dumps([None, None, *more]).encode()
-    rewrite(lambda first, body: first.removesuffix(b"[]") + tail + b"\n" + body)
+    tail = json.dumps([None, None, None, *more]).encode()
+    rewrite(lambda first, body: first.rpartition(b" ")[0] + b" " + tail + b"\n" + body)
     session_id = world.request(session_id, lambda s: s.update(b=2)).session_id
     session_id = world.request(session_id, lambda s: s.session_regenerate()).session_id
     assert world.data(session_id) == {"a": 1, "b": 2}
@@ -434,13 +452,13 @@ def test_further_items_of_the_envelope_are_kept(world, rewrite):
         for record in (world.store.inner.load(key)[0] for key in world.store.inner.scan())
         if b" live " in record
     )
-    assert json.loads(live.partition(b"\n")[0].split(b" ", 8)[8]) == [None, None, *more]
+    assert json.loads(live.partition(b"\n")[0].split(b" ", 7)[7])[3:] == more
 
 
 # -- damage ------------------------------------------------------------------------------------
 
 HEAD = b"0123456789abcdef"
-ENVELOPE = b" sc1 live 1800000000000000 1800000000000000 300000000 0 0 []\n"
+ENVELOPE = b" sc1 live 1800000000.0 1800000000.0 300 0 []\n"
 BODIES = [
     b"", b"{", b"{}x", b"[]", b"null", b"5", b'{"a":}', b'{"a":NaN}', b'{"a":Infinity}',
     b"\xff\xfe", b"{'a':1}", b'{"a":"\x01"}', b'{"a":1', b'{"a":' + b"[" * 100_000,
@@ -461,22 +479,20 @@ BODIES = [
 ]  # fmt: skip
 ENVELOPES = [
     b"", b" ", b" sc1", b" sc1 ", b" sc1 live", b" sc1 live ", b" sc1 live []", b" sc1 live [] []",
-    b" sc1 live 1 1 1 0 2", b" sc1 live 1 1 1 0 2 ", b" sc1 live 1 1 1 0 2 5",
-    b" sc1 live 1 1 1 0 2 {}", b" sc1 live 1 1 1 0 2 null", b' sc1 live 1 1 1 0 2 ["a"',
-    b" sc1 live 1 1 1 0 2 [5]", b" sc1 live 1 1 1 0 2 [{}]",
-    b' sc1 live 1 1 1 0 2 [{"~~uuid":5}]', b' sc1 live 1 1 1 0 2 [{"~~zzz":5}]',
-    b' sc1 live 1 1 1 0 2 [{"~~decimal":"x"}]', b" sc1 live 1 1 1 0 2 [" + b"[" * 100_000,
-    b" sc1 live 1 1 1 0 2 [\xff]", b" sc1 live " + b"9" * 400 + b" 1 1 0 2 []",
-    b" sc1 live -9 1 1 0 2 []", b" sc1 live 1.5 1 1 0 2 []", b" sc1 live x 1 1 0 2 []",
-    b" sc1 live nan 1 1 0 2 []", b" sc1 live 1 inf 1 0 2 []", b" sc1 live 1 1e9 1 0 2 []",
-    b" sc1 live  1 1 0 2 []", b" sc1 live 1 1 1  2 []",
-    b" sc1 live 1 1 1 x 2 []", b" sc1 live 1 1 1 1e9 2 []", b" sc1 live 1 1 1 0 []",
-    b" sc1 live 1 1 1 " + b"9" * 9999 + b" 2 []", b" sc1 live  1 1 1 0 2 []",
+    b" sc1 live 1 1 1 0", b" sc1 live 1 1 1 0 ", b" sc1 live 1 1 1 0 5", b" sc1 live 1 1 1 0 {}",
+    b" sc1 live 1 1 1 0 null", b' sc1 live 1 1 1 0 ["a"', b" sc1 live 1 1 1 0 [5]",
+    b" sc1 live 1 1 1 0 [{}]", b' sc1 live 1 1 1 0 [{"~~uuid":5}]',
+    b' sc1 live 1 1 1 0 [{"~~zzz":5}]', b' sc1 live 1 1 1 0 [{"~~decimal":"x"}]',
+    b" sc1 live 1 1 1 0 [" + b"[" * 100_000, b" sc1 live 1 1 1 0 [\xff]",
+    b" sc1 live x 1 1 0 []", b" sc1 live nan 1 1 0 []", b" sc1 live 1 inf 300 0 []",
+    b" sc1 live 1 1e999 300 0 []", b" sc1 live 1 1 1 x []", b" sc1 live 1 1 1 1e9 []",
+    b" sc1 live 1 1 1 " + b"9" * 9999 + b" []", b" sc1 live  1 1 1 0 []",
     b" sc1 dead", b" sc1 dead 1", b" sc1 dead 1 []", b' sc1 dead 1 ["ended"]', b" sc1 dead 1 5",
     b' sc1 dead x ["ended",null]', b' sc1 dead 1 ["ended",5]', b' sc1 dead 1 {"a":1}',
     b' sc1 dead 1 [{"~~zzz":1},{}]', b" sc1 dead 1 [\xff]",
-    b" sc1 other 1 [1]", b" sc live 1 1 1 0 2 []", b" sc-1 live 1 1 1 0 2 []",
-    b" sc99999999999 live 1 1 1 0 2 []", ENVELOPE.replace(b"sc1", b"xx1"), b"x" + ENVELOPE,
+    b" sc1 other 1 [1]", b" sc live 1 1 1 0 []", b" sc-1 live 1 1 1 0 []",
+    b" sc99999999999 live 1 1 1 0 []", b" xx1 live 1800000000.0 1800000000.0 300 0 []",
+    b"x sc1 live 1800000000.0 1800000000.0 300 0 []",
 ]  # fmt: skip
 
 

@@ -2,23 +2,22 @@
 
 Two or more lines of ASCII text. The first one is the envelope:
 
-    <head> sc1 live <created> <saved> <idle> <epoch> <lined> [owner, persistent]
+    <head> sc1 live <created> <saved> <idle> <epoch> [owner, persistent, lined]
     <head> sc1 dead <at> [reason, next]
 
 - *head*: 16 random hexadecimal digits, new at every write (see `session_core.store`).
 - *sc1*: the format and its major version. A reader refuses a newer major version; it accepts, and
   keeps, further items at the end of the JSON list.
-- *created*, *saved*: whole microseconds since the Unix epoch; *created* starts the absolute
-  timeout, which only a login starts again, *saved* the idle timeout. *idle*: that timeout of this
-  very session, in whole microseconds. (Reading an integer takes half the time of a fraction.)
+- *created*, *saved*: decimal seconds since the Unix epoch; *created* starts the absolute timeout,
+  which only a login starts again, *saved* the idle timeout. *idle*: that timeout of this very
+  session, in seconds. We write six decimals each; more or fewer are fine.
 - *epoch*: how often it was cleared.
-- *lined*: the CRC-32 (ISO 3309) of what follows the envelope, in decimal, as a promise that it is
-  laid out in lines; 0 promises nothing.
 - *owner*: what a login recorded, text or null, and then *created* is the time of that login.
-  *persistent*: whether the client keeps the id when it is closed; null, or missing as the whole
-  list may be, for what the application says.
-- *at*: when it ended, as above; *reason*: "ended" or "renewed"; *next*: the store key of the
-  successor, or null.
+  *persistent*: whether the client keeps the id when it is closed; null for what the application
+  says. *lined*: the CRC-32 (ISO 3309) of what follows the envelope, by a writer that promises to
+  have laid it out in lines. Missing items are null.
+- *at*: when it ended; *reason*: "ended" or "renewed"; *next*: the store key of the successor, or
+  null.
 
 What follows the envelope of a live record is one JSON object with one line for each key of the
 session, its values as in `session_core.codec`:
@@ -33,6 +32,7 @@ each comma between two keys, none anywhere else, and no blanks outside of string
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -50,6 +50,7 @@ __all__ = [
     "Dead",
     "Lines",
     "Record",
+    "as_micros",
     "find_line",
     "join_lines",
     "micros",
@@ -65,6 +66,7 @@ LAST: Final = 1 << 62  # microseconds, 146,000 years: the latest time and the lo
 Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
+_NOBODY: Final = "[null,null,"  # how a tail begins that says nothing but the sum
 _BETWEEN: Final = ",\n"
 
 _newer_format = re.compile(rb".{16} sc([0-9]{1,9})(?= )", re.DOTALL).match
@@ -89,21 +91,12 @@ class DamagedRecord(Exception):
 class Record:
     """The state of a live session, as stored. Times and durations are whole microseconds.
 
-    ``created`` and ``epoch`` are decimal text as long as nobody has needed their value: turning
-    text into a number is what takes the longest in reading an envelope.
+    ``created`` and ``epoch`` are text, as read, until somebody needs their value: turning text into
+    a number is what takes the longest in reading an envelope.
     """
 
-    __slots__ = (
-        "body",
-        "created",
-        "epoch",
-        "idle",
-        "lined",
-        "more",
-        "owner",
-        "persistent",
-        "saved",
-    )
+    __slots__ = ("body", "created", "epoch", "idle", "more", "owner", "persistent", "saved",
+                 "tail")  # fmt: skip
 
     def __init__(
         self,
@@ -115,7 +108,7 @@ class Record:
         persistent: bool | None = None,
         more: tuple[Any, ...] = (),
         body: str = "{}",
-        lined: str = "",
+        tail: str = "",
     ) -> None:
         self.created = created
         self.saved = saved
@@ -125,7 +118,7 @@ class Record:
         self.persistent = persistent
         self.more = more
         self.body = body
-        self.lined = lined
+        self.tail = tail
 
     def renewed(self, now: float, idle: float | None) -> Record:
         """Return a copy that is saved now, with this idle timeout if there is one (seconds)."""
@@ -138,27 +131,30 @@ class Record:
             self.persistent,
             self.more,
             self.body,
-            self.lined,
+            self.tail,
         )
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        if self.owner is None and self.persistent is None and not self.more:
-            tail = "[]"
-        else:
-            tail = _to_json([self.owner, self.persistent, *self.more])
         body = self.body.encode("ascii")
-        self.lined = str(crc32(body))
+        if self.owner is None and self.persistent is None and not self.more:
+            self.tail = f"{_NOBODY}{crc32(body)}]"
+        else:
+            self.tail = _to_json([self.owner, self.persistent, crc32(body), *self.more])
+        created = self.created if type(self.created) is str else _decimal(int(self.created))
         envelope = (
-            f"{_new_head()} sc{FORMAT} live {self.created} {self.saved} {self.idle} {self.epoch} "
-            f"{self.lined} {tail}\n"
+            f"{_new_head()} sc{FORMAT} live {created} {_decimal(self.saved)} "
+            f"{_duration_text(self.idle)} {self.epoch} {self.tail}\n"
         )
         return envelope.encode("ascii") + body
 
     def is_lined(self, keys: Collection[Any]) -> bool:
         """Whether the body, which has these keys, is laid out in lines for certain."""
         body = self.body.encode("ascii")
-        return body.count(b"\n") == len(keys) - 1 and self.lined == str(crc32(body))
+        if body.count(b"\n") != len(keys) - 1:
+            return False
+        found = crc32(body)
+        return self.tail == f"{_NOBODY}{found}]" or _sum_of(self.tail) == found
 
     def values(self) -> dict[Any, Any]:
         """Return the session's data. Raises `DamagedRecord`."""
@@ -191,14 +187,18 @@ class Record:
         In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if any.
         """
         idle_end = (self.saved + self.idle) / MICRO
-        return idle_end if absolute is None else min(idle_end, int(self.created) / MICRO + absolute)
+        return (
+            idle_end
+            if absolute is None
+            else min(idle_end, as_micros(self.created) / MICRO + absolute)
+        )
 
     def ttl(self, absolute: float | None) -> float:
         """Return how many seconds after it was saved it ends."""
         idle = self.idle / MICRO
         if absolute is None:
             return idle
-        return min(idle, absolute - (self.saved - int(self.created)) / MICRO)
+        return min(idle, absolute - (self.saved - as_micros(self.created)) / MICRO)
 
 
 class Dead:
@@ -214,7 +214,7 @@ class Dead:
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         tail = _to_json([self.reason, self.next])
-        return f"{_new_head()} sc{FORMAT} dead {micros(self.at)} {tail}\n".encode("ascii")
+        return f"{_new_head()} sc{FORMAT} dead {_decimal(micros(self.at))} {tail}\n".encode("ascii")
 
 
 def join_lines(lines: Lines) -> str:
@@ -249,24 +249,25 @@ def read_record(data: bytes) -> Record | Dead:
     """Return what ``data`` says. Raises `DamagedRecord`, or `NewerRecord` for a later format."""
     try:
         end = data.index(b"\n")
-        head, form, kind, *fields = data[:end].decode("ascii").split(" ", 8)
+        head, form, kind, *fields = data[:end].decode("ascii").split(" ", 7)
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
-                created, saved, idle, epoch, lined, tail = fields
+                created, saved, idle, epoch, tail = fields
                 body = data[end + 1 :].decode("ascii")
-                record = Record(created, int(saved), int(idle), None, epoch, None, (), body, lined)
-                if (
-                    not (created.isdigit() and epoch.isdigit())
-                    or len(created) + len(epoch) > 40
-                    or not 0 <= record.saved + record.idle < 2 * LAST
+                then = int(saved[:-7] + saved[-6:]) if saved[-7:-6] == "." else as_micros(saved)
+                record = Record(created, then, _duration(idle), None, epoch, None, (), body, tail)
+                if not 0 <= then + record.idle < 2 * LAST or not (
+                    created.replace(".", "", 1).isdigit()
+                    and epoch.isdigit()
+                    and len(created) + len(epoch) < 40
                 ):
                     raise ValueError
-                if tail != "[]":
-                    _read_rare(record, tail)
+                if not (tail.startswith(_NOBODY) and tail[len(_NOBODY) : -1].isdigit()):
+                    _read_tail(record, tail)
                 return record
             if kind == "dead":
                 reason, successor, *_ = _from_json(" ".join(fields[1:]))
-                return Dead(str(reason), int(fields[0]) / MICRO, _text_or_none(successor))
+                return Dead(str(reason), as_micros(fields[0]) / MICRO, _text_or_none(successor))
     except _UNREADABLE as error:
         _refuse_newer(data)
         raise DamagedRecord(type(error).__name__) from error
@@ -283,17 +284,42 @@ def _refuse_newer(data: bytes) -> None:
         )
 
 
-def _read_rare(record: Record, tail: str) -> None:
-    owner, *rare = _from_json(tail)
-    record.owner = _text_or_none(owner)
-    if rare:
-        record.persistent = _bool_or_none(rare[0])
-        record.more = tuple(rare[1:])
+def _sum_of(tail: str) -> object:
+    items = _from_json(tail) if tail else []
+    return items[2] if len(items) > 2 else None
+
+
+def _read_tail(record: Record, tail: str) -> None:
+    items = _from_json(tail)
+    if type(items) is not list:
+        raise TypeError("a list is expected")
+    items += [None] * (2 - len(items))
+    record.owner = _text_or_none(items[0])
+    record.persistent = _bool_or_none(items[1])
+    record.more = tuple(items[3:])
 
 
 def micros(seconds: float) -> int:
-    """Return a time or a duration as a record holds it."""
+    """Return a time or a duration in seconds as a record holds it."""
     return min(int(seconds * MICRO + 0.5), LAST)
+
+
+def as_micros(text: str | int) -> int:
+    """Return the value of a time or a duration in a record."""
+    if isinstance(text, int):
+        return text
+    if text[-7:-6] == ".":  # six decimals, as we write
+        return int(text[:-7] + text[-6:])
+    return micros(float(text))
+
+
+def _decimal(value: int) -> str:
+    return f"{value // MICRO}.{value % MICRO:06}"
+
+
+# Few durations are in use, the same for most sessions.
+_duration = functools.lru_cache(64)(as_micros)
+_duration_text = functools.lru_cache(64)(_decimal)
 
 
 _heads: Final[list[str]] = []
