@@ -211,8 +211,8 @@ class Sessions(RuleBasedStateMachine):
 
     def after(self, request):
         """What is the same after save and atomic: the request goes on from what it shows."""
-        if request.gone or not request.session.session_is_saved:
-            return
+        if request.gone or request.told == "nothing" or not request.session.session_is_saved:
+            return  # dropped, or nothing to store
         request.data = copy.deepcopy(dict(request.session))
         request.loaded = copy.deepcopy(request.data)
         request.touched = request.cleared = request.renew = False

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
-from .record import MICRO
+from .record import MICRO, as_micros
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -143,9 +143,7 @@ class Session(dict[Any, Any]):
             return self._login[1]
         if self._snapshot is None or self._snapshot.record.owner is None:
             return None
-        return (
-            int(self._snapshot.record.created) / MICRO
-        )  # a login starts the absolute timeout again
+        return as_micros(self._snapshot.record.created) / MICRO  # a login starts that clock again
 
     def session_fresh(self, seconds: float | timedelta) -> bool:
         """Whether the login is at most ``seconds`` (or a timedelta) ago.
