@@ -65,7 +65,11 @@ class Scope(RequestSession):
             ) from error
 
     def restore(self) -> None:
-        """Give the name back to the app that has mounted this one."""
+        """Give the name back to the app that has mounted this one.
+
+        Bottle has started the response by now, so nothing of the server's needs to be held.
+        """
+        self._start_response = None
         plugin = self._plugin
         if self._environ.get(plugin.attribute) is not self:
             logger.warning(
