@@ -225,6 +225,24 @@ def test_the_wait_for_a_free_connection_is_bounded(redis, redis_server):
         assert waiting.result() is None
 
 
+def test_a_connection_whose_answer_was_not_awaited_is_closed(store, monkeypatch):
+    key, record = new_key(), new_record()
+    store.create(key, record, 60)
+    stack = store._execute.__self__._stack
+    connection = stack.take()
+    stack.give(connection)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "read_response", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.load(new_key())
+    assert connection._sock is None
+    monkeypatch.undo()
+    assert store.load(key)[0] == record
+
+
 # -- faults --------------------------------------------------------------------------------------
 
 
