@@ -1,78 +1,84 @@
 """How the cost of a write depends on how many sessions live, and whether any is lost.
 
-    python -m benchmarks.growth                    SimpleCache, the default backing
-    python -m benchmarks.growth --backend FileSystem
-    python -m benchmarks.growth --backend Redis --port 6379
+    python -m benchmarks.growth BACKEND ROUNDS SIZE [SIZE ...]
 
-For each number of live sessions it writes a sample of them (open, change, commit) and prints the
-median time of one write and its ratio to the smallest number; at the end every session is read.
+It fills one store for each number of sessions, then times write requests to them in turn: each
+round takes a random sample of the sessions of every store, and compares the times of that round.
+At the end every session is read. It prints one line of JSON.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
+import gc
+import json
 import random
-import statistics
+import signal
+import sys
 import tempfile
 import time
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
 
-from session_backends import Backing
-from session_core import SessionManager
+from .hand import ours
+from .race import server_for
+from .timing import NAME, Client, environ
 
-SIZES = (100, 1_000, 10_000, 100_000)
-SAMPLE = 500
-ROUNDS = 5
-
-
-def new_backing(options: argparse.Namespace, folder: str) -> Backing:
-    if options.backend == "FileSystem":
-        return Backing("FileSystem", cache_dir=folder)
-    if options.backend == "Redis":
-        return Backing("Redis", host="127.0.0.1", port=options.port, key_prefix="growth:")
-    if options.backend == "Memcached":
-        return Backing("Memcached", servers=[f"127.0.0.1:{options.port}"], key_prefix="growth:")
-    return Backing(options.backend)
+SAMPLE = 50
 
 
-def time_writes(manager: SessionManager, ids: list[str]) -> float:
-    """Return the median of some rounds, in seconds for one write."""
-    times = []
-    for _ in range(ROUNDS):
-        sample = random.choices(ids, k=SAMPLE)
-        started = time.perf_counter()
-        for session_id in sample:
-            session = manager.open(session_id)
-            session["count"] += 1
-            manager.commit(session)
-        times.append((time.perf_counter() - started) / SAMPLE)
-    return statistics.median(times)
+def time_writes(client: Client, cookies: list[str]) -> float:
+    """Return the seconds of one write, over a random sample of the sessions."""
+    sample = random.sample(cookies, SAMPLE)
+    # New texts, as a server makes of what it receives: to find the old ones in memory would take
+    # longer the more there are.
+    sent = [environ("/write", cookie.encode().decode()) for cookie in sample]
+    app, start_response = client.app, client.start_response
+    started = time.perf_counter()
+    for each in sent:
+        body = app(each, start_response)
+        for _chunk in body:
+            pass
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+    taken = (time.perf_counter() - started) / SAMPLE
+    if not client.status.startswith("200"):
+        raise SystemExit(f"a write was answered by {client.status}")
+    return taken
+
+
+def measure(backend: str, rounds: int, sizes: list[int]) -> dict[str, object]:
+    with ExitStack() as stack:
+        stores: list[tuple[Client, list[str]]] = []
+        for size in sizes:
+            address = stack.enter_context(server_for(backend))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+            client = Client(ours(backend, address, Path(folder, "s"), session_expire=3600))
+            stores.append((client, [client.fill("small") for _ in range(size)]))
+        for client, cookies in stores:
+            time_writes(client, cookies)
+        gc.collect()
+        times: list[list[float]] = [[] for _ in stores]
+        for _ in range(rounds):
+            # In another order each time, so that no size follows the same one always.
+            for place in random.sample(range(len(stores)), len(stores)):
+                times[place].append(time_writes(*stores[place]))
+        lost = sum(
+            client.get("/read", cookie) != NAME for client, cookies in stores for cookie in cookies
+        )
+    ratios = [[one / first for one, first in zip(each, times[0], strict=True)] for each in times]
+    return {
+        "microseconds": [median(each) * 1e6 for each in times],
+        "ratios": [median(each) for each in ratios],
+        "lost": lost,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backend", default="SimpleCache")
-    parser.add_argument("--port", type=int, default=6379)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    options = parser.parse_args()
-    print(f"{options.backend}, Python {platform.python_version()}, {platform.machine()}\n")
-    print("| live sessions | µs for a write | ratio |")
-    print("|---:|---:|---:|")
-    with tempfile.TemporaryDirectory() as folder:
-        manager = SessionManager(new_backing(options, folder), idle_timeout=3600)
-        ids: list[str] = []
-        first = 0.0
-        for size in options.sizes:
-            while len(ids) < size:
-                session = manager.open()
-                session.update(count=0, user=f"user{len(ids)}", list=[1, 2, 3])
-                ids.append(manager.commit(session).session_id)
-            seconds = time_writes(manager, ids)
-            first = first or seconds
-            print(f"| {size:,} | {seconds * 1e6:.1f} | {seconds / first:.2f} |", flush=True)
-        lost = sum(manager.open(session_id).get("count") is None for session_id in ids)
-    print(f"\n{len(ids):,} sessions written, {lost} lost")
-    raise SystemExit(1 if lost else 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # ends the servers, too
+    backend, rounds, *sizes = sys.argv[1:]
+    print(json.dumps(measure(backend, int(rounds), [int(size) for size in sizes])))
 
 
 if __name__ == "__main__":

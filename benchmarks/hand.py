@@ -151,19 +151,23 @@ def by_hand(backend: str, address: str, folder: Path) -> App:
     return app.wsgi
 
 
+def our_backing(backend: str, address: str, folder: Path) -> dict[str, Any]:
+    """Return the options of the backing that BottleSessions gets."""
+    if backend == "FileSystem":
+        return {"cache_type": backend, "cache_dir": str(folder)}
+    if backend == "Redis":
+        host, _, port = address.partition(":")
+        return {"cache_type": backend, "host": host, "port": int(port)}
+    if backend == "Memcached":
+        return {"cache_type": backend, "servers": [address]}
+    return {"cache_type": backend}
+
+
 def ours(backend: str, address: str, folder: Path, **options: Any) -> App:
     from BottleSessions import BottleSessions
 
     app = Bottle()
-    where: dict[str, Any] = {"cache_type": backend}
-    if backend == "FileSystem":
-        where["cache_dir"] = str(folder)
-    elif backend == "Redis":
-        host, _, port = address.partition(":")
-        where.update(host=host, port=int(port))
-    elif backend == "Memcached":
-        where["servers"] = [address]
-    BottleSessions(app, session_backing=where, **options)
+    BottleSessions(app, session_backing=our_backing(backend, address, folder), **options)
 
     @app.route("/plain")
     def plain() -> str:

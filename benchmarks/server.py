@@ -14,14 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from session_backends.testing import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+HTTP = (b"GET /brief/ready HTTP/1.0\r\n\r\n", b"HTTP/1.")
+"""What a web server is asked, and how its answer begins."""
 
 
 class Program:
@@ -131,21 +129,21 @@ def new_app_server(
 ) -> Program:
     """Serve `benchmarks.stress_app`: one process of waitress, or several of gunicorn, which
     are forked from one that has made the app."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    command = [sys.executable, "-m"]
     app = "benchmarks.stress_app:new_app"
-    if processes == 1:
-        command += ["waitress", f"--listen={address}", f"--threads={threads}", "--call", app]
-    else:
-        command += ["gunicorn", "--preload", f"--workers={processes}", "--worker-class=gthread"]
-        command += [f"--threads={threads}", f"--bind={address}", "--keep-alive=60"]
-        command += ["--timeout=60", "--log-level=warning", "--no-control-socket", f"{app}()"]
-    return Program(
-        command,
-        port,
-        b"GET /brief/ready HTTP/1.0\r\n\r\n",
-        b"HTTP/1.",
-        folder / "app.log",
-        {"STRESS_OPTIONS": json.dumps(options)},
-    )
+    environ = {"STRESS_OPTIONS": json.dumps(options)}
+    if processes > 1:
+        return new_gunicorn(folder, f"{app}()", environ, threads=threads, processes=processes)
+    port = free_port()
+    command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}"]
+    command += [f"--threads={threads}", "--call", app]
+    return Program(command, port, *HTTP, folder / "app.log", environ)
+
+
+def new_gunicorn(
+    folder: Path, app: str, environ: dict[str, str], *, threads: int, processes: int
+) -> Program:
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--preload", f"--workers={processes}"]
+    command += ["--worker-class=gthread", f"--threads={threads}", f"--bind=127.0.0.1:{port}"]
+    command += ["--keep-alive=60", "--timeout=60", "--log-level=warning", "--no-control-socket"]
+    return Program([*command, app], port, *HTTP, folder / "app.log", environ)

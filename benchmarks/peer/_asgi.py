@@ -38,9 +38,7 @@ def over_wsgi(app: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> App:
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                headers = [
-                    (name.decode().title(), value.decode()) for name, value in message["headers"]
-                ]
+                headers = [(name.decode(), value.decode()) for name, value in message["headers"]]
                 start_response(f"{message['status']} ", headers)
             else:
                 body.append(message.get("body", b""))

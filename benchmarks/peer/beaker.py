@@ -10,7 +10,6 @@ memcached is given no expiry. pymemcache is none of the clients of memcached tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ REQUIREMENTS = [
     "redis==8.1.0",
 ]
 BACKENDS = ("SimpleCache", "FileSystem", "Redis", "Memcached")
+IMPORT = "import beaker.middleware"
 
 
 def apps(backend: str, address: str, folder: Path) -> dict[str, App]:
@@ -47,17 +47,4 @@ def apps(backend: str, address: str, folder: Path) -> dict[str, App]:
         **options[backend],
     }
     app = add_routes(Bottle(), lambda: request.environ["beaker.session"])
-    return {"bare": titled(bare()), "sessions": titled(SessionMiddleware(app, config))}
-
-
-def titled(app: App) -> App:
-    """Have header names written as usual: Beaker sends ``Set-cookie``."""
-
-    def with_titles(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            named = [(name.title(), value) for name, value in headers]
-            return start_response(status, named, exc_info)
-
-        return app(environ, start)
-
-    return with_titles
+    return {"bare": bare(), "sessions": SessionMiddleware(app, config)}

@@ -23,6 +23,7 @@ from ..timing import App
 
 REQUIREMENTS = ["bottle-session==1.0", "bottle==0.13.4", "redis==8.1.0"]
 BACKENDS = ("Redis",)
+IMPORT = "import bottle_session"
 
 
 def apps(backend: str, address: str, folder: Path) -> dict[str, App]:

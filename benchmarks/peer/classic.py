@@ -9,8 +9,6 @@ accepted. With memcached it needs a client that cachelib knows: pymemcache is no
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ REQUIREMENTS = [
     "redis==8.1.0",
 ]
 BACKENDS = ("SimpleCache", "FileSystem", "Redis", "Memcached")
+IMPORT = "import BottleSessions"
 
 
 def apps(backend: str, address: str, folder: Path) -> dict[str, App]:
@@ -41,7 +40,5 @@ def apps(backend: str, address: str, folder: Path) -> dict[str, App]:
         "Memcached": {"servers": [address]},
     }
     app = Bottle()
-    # It prints what it does, and the standard output belongs to benchmarks.worker.
-    with redirect_stdout(sys.stderr):
-        BottleSessions(app, session_backing={"cache_type": backend, **options[backend]})
+    BottleSessions(app, session_backing={"cache_type": backend, **options[backend]})
     return {"bare": bare(), "sessions": add_routes(app, lambda: request.session).wsgi}

@@ -10,7 +10,7 @@ of each request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from . import _visit
 
 REQUIREMENTS = ["Django==5.2.19", "pymemcache==4.0.0", "redis==8.1.0"]
 BACKENDS = ("SimpleCache", "FileSystem", "Redis", "Memcached")
+IMPORT = "import django.contrib.sessions.middleware"
 
 View = Callable[..., str]
 
@@ -68,16 +69,7 @@ def make(views: dict[str, View], middleware: list[str]) -> App:
     handler = WSGIHandler()
     urls = tuple(path(route, answering(view)) for route, view in views.items())
     handler.request_class = type("Request", (WSGIRequest,), {"urlconf": urls})
-
-    def closed(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-        # What a server does. Here it is part of the work: Django cleans up its caches.
-        response = handler(environ, start_response)
-        try:
-            yield from response
-        finally:
-            response.close()
-
-    return closed
+    return handler
 
 
 def answering(view: View) -> Callable[..., HttpResponse]:

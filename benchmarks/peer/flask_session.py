@@ -33,6 +33,7 @@ REQUIREMENTS = [
     "redis==8.1.0",
 ]
 BACKENDS = ("SimpleCache", "FileSystem", "Redis", "Memcached")
+IMPORT = "import flask_session.cachelib"  # flask_session alone loads nothing, not even Flask
 
 
 def apps(backend: str, address: str, folder: Path) -> dict[str, App]:

@@ -29,6 +29,7 @@ from ._asgi import over_wsgi
 
 REQUIREMENTS = ["starsessions==2.2.1", "starlette==1.10.0", "redis==8.1.0"]
 BACKENDS = ("SimpleCache", "Redis")
+IMPORT = "import starsessions"
 
 
 def apps(backend: str, address: str, folder: Path) -> dict[str, App]:

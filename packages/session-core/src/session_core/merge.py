@@ -191,7 +191,8 @@ def find_delta(
 def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     """Return the body with the changed lines in it, or None if that takes more than that.
 
-    For a request that has removed no key: then the session has the order of the body. Nothing of the rest is looked at, which for a large session saves most of the time.
+    For a request that has removed no key: then the session has the order of the body. Nothing of
+    the rest is looked at, which for a large session saves most of the time.
     """
     if delta.deleted or delta.cleared or not snapshot.is_lined:
         return None
