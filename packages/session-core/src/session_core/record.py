@@ -253,14 +253,13 @@ def read_record(data: bytes) -> Record | Dead:
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
                 created, saved, idle, epoch, tail = fields
-                body = data[end + 1 :].decode("ascii")
                 then = int(saved[:-7] + saved[-6:]) if saved[-7:-6] == "." else as_micros(saved)
+                body = data[end + 1 :].decode("ascii")
                 record = Record(created, then, _duration(idle), None, epoch, None, (), body, tail)
-                if not 0 <= then + record.idle < 2 * LAST or not (
-                    created.replace(".", "", 1).isdigit()
-                    and epoch.isdigit()
-                    and len(created) + len(epoch) < 40
-                ):
+                # Whether those will do that are left as text: as numbers they are needed rarely.
+                if not (epoch.isdigit() and created.replace(".", "", 1).isdigit()):
+                    raise ValueError
+                if not 0 <= then + record.idle < 2 * LAST or len(created) + len(epoch) > 40:
                     raise ValueError
                 if not (tail.startswith(_NOBODY) and tail[len(_NOBODY) : -1].isdigit()):
                     _read_tail(record, tail)
@@ -314,7 +313,8 @@ def as_micros(text: str | int) -> int:
 
 
 def _decimal(value: int) -> str:
-    return f"{value // MICRO}.{value % MICRO:06}"
+    digits = f"{value:07}"
+    return f"{digits[:-6]}.{digits[-6:]}"
 
 
 # Few durations are in use, the same for most sessions.
