@@ -58,7 +58,7 @@ def new_decoder(decode_tagged: Decode, msgspec: Any = None) -> Decode:
     scan: Any = getattr(decoder, "scan_once", decoder.raw_decode)
 
     def decode(text: str) -> Any:
-        if MARK in text:
+        if "~" in text and MARK in text:  # the first is found many times as fast
             return decode_tagged(text)
         try:
             value, end = scan(text, 0)
@@ -72,7 +72,7 @@ def new_decoder(decode_tagged: Decode, msgspec: Any = None) -> Decode:
     refused = (msgspec.MsgspecError, RecursionError, ValueError)
 
     def decode_fast(text: str) -> Any:
-        if MARK in text:
+        if "~" in text and MARK in text:
             return decode_tagged(text)
         try:
             return read(text)

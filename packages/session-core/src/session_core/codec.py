@@ -58,7 +58,7 @@ def encode(value: object) -> str:
         except ValueError:  # NaN, or an int with too many digits
             text = MARK
         # A key with a tilde is written otherwise, and half of a surrogate pair is no text.
-        if MARK not in text and "\\ud" not in text:
+        if "~" not in text and ("\\" not in text or "\\ud" not in text):
             return text
     from .tag import prepare
 
