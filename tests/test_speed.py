@@ -1,7 +1,8 @@
 """A request costs what it should, beside the same request written by hand.
 
-The limits are generous, because machines are noisy: about twice what benchmarks/RESULTS.md aims at.
-A careless change costs more than that. Only ratios of one run are looked at, never times.
+The limits are generous, because machines are noisy: twice the goals in benchmarks/RESULTS.md, but
+for a write in memory, which has not reached its goal. A careless change costs more than that. Only
+ratios of one run are looked at, never times.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from statistics import median
 import pytest
 from benchmarks.hand import attribute, bare, by_hand, ours
 from benchmarks.timing import Race
+
+# Not under coverage, which makes our lines slow and not those of the floor.
+pytestmark = [pytest.mark.slow, pytest.mark.speed]
 
 ROUNDS = 9
 SECONDS = 0.1  # for each round
@@ -25,6 +29,7 @@ LIMITS = {
         "large write": 2.0,
         "large read": 4.0,
     },
+    "FileSystem": {"write": 2.6},
     "Redis": {
         "untouched": 1.4,
         "read": 2.0,
@@ -38,19 +43,24 @@ LIMITS = {
 
 def ratio(work: str, backend: str, address: str, folder: Path) -> float:
     """Return what sessions add to a request, by what the hand-written code adds."""
-    floor = attribute() if work == "untouched" else by_hand(backend, address, folder)
-    race = Race({"bare": bare(), "floor": floor, "ours": ours(backend, address, folder)}, work)
+    floor = attribute()
+    if work != "untouched":
+        floor = by_hand(backend, address, folder / "hand")
+    above = ours(backend, address, folder / "ours")
+    race = Race({"bare": bare(), "floor": floor, "ours": above}, work)
     rounds = [race.round(SECONDS) for _ in range(ROUNDS)]
     return median((each["ours"] - each["bare"]) / (each["floor"] - each["bare"]) for each in rounds)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("work", LIMITS["SimpleCache"])
 def test_in_memory(work: str, tmp_path: Path) -> None:
     assert ratio(work, "SimpleCache", "", tmp_path) < LIMITS["SimpleCache"][work]
 
 
-@pytest.mark.slow
+def test_in_files(tmp_path: Path) -> None:
+    assert ratio("write", "FileSystem", "", tmp_path) < LIMITS["FileSystem"]["write"]
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("work", LIMITS["Redis"])
 def test_in_redis(work: str, redis_port: int, tmp_path: Path) -> None:
