@@ -204,7 +204,9 @@ def lowest() -> bool:
             bounds = lower_bounds()
             environment.constraints("bounds", [f"{name}=={bounds[name]}" for name in bounds])
             everything = [wheel.requirement(*wheel.extras) for wheel in WHEELS]
-            environment.install(["bounds"], *everything)
+            # The folder as well: pip may ask for what a sibling's extra requires before it has met
+            # the file.
+            environment.install(["bounds"], "--find-links", str(ROOT / "dist"), *everything)
             environment.install(["bounds", "tools"], *group("test"), *group("stress"))
             environment.imports([wheel.module for wheel in WHEELS])
             installed = environment.installed()

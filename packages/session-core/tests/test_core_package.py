@@ -14,9 +14,10 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 HEAVY = {
-    "asyncio", "concurrent", "ctypes", "email", "html", "http", "importlib.metadata",
-    "multiprocessing", "pickle", "selectors", "socket", "sqlite3", "ssl", "subprocess", "tempfile",
-    "unittest", "urllib", "xml", "zoneinfo",
+    "_hashlib", "asyncio", "base64", "concurrent", "ctypes", "dataclasses", "decimal", "email",
+    "hashlib", "hmac", "html", "http", "importlib.metadata", "inspect", "multiprocessing", "pickle",
+    "random", "secrets", "selectors", "socket", "sqlite3", "ssl", "subprocess", "tempfile",
+    "unittest", "urllib", "uuid", "xml", "zoneinfo",
 }  # fmt: skip
 
 
@@ -24,7 +25,9 @@ def loaded_by(statement):
     """Return the names of the modules that a bare interpreter has after the statement."""
     source = Path(session_core.__file__).parents[1]
     code = (
-        f"import sys; before = set(sys.modules); sys.path.insert(0, {str(source)!r}); {statement}; "
+        # The extra, which may be installed beside it, is another matter.
+        "import sys; sys.modules['msgspec'] = None; before = set(sys.modules); "
+        f"sys.path.insert(0, {str(source)!r}); {statement}; "
         "print('\\n'.join(set(sys.modules) - before))"
     )
     done = subprocess.run(
@@ -40,6 +43,14 @@ def test_importing_needs_the_standard_library_only_and_nothing_heavy(module):
     assert tops - {"session_core", "__mp_main__"} <= sys.stdlib_module_names
     assert not {name for name in HEAVY if name in modules}
     assert "session_core.testing" not in modules
+
+
+def test_the_package_itself_loads_nothing_until_a_name_is_used():
+    assert loaded_by("import session_core") - {"__future__", "__mp_main__"} == {"session_core"}
+    assert "session_core.codec" not in loaded_by("from session_core import StoreError")
+    with pytest.raises(AttributeError, match="SessionManger"):
+        session_core.SessionManger
+    assert set(session_core.__all__) <= set(dir(session_core))
 
 
 def test_importing_the_kit_needs_the_standard_library_only():
