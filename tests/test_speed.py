@@ -14,8 +14,8 @@ import pytest
 from benchmarks.hand import attribute, bare, by_hand, ours
 from benchmarks.timing import Race
 
-# Not under coverage, which makes our lines slow and not those of the floor.
-pytestmark = [pytest.mark.slow, pytest.mark.speed]
+# Not under coverage, which would make our lines slow and not those of the floor.
+pytestmark = pytest.mark.slow
 
 ROUNDS = 9
 SECONDS = 0.1  # for each round

@@ -67,6 +67,7 @@ class TestRedis(Engine):
         return RedisStore.from_url(f"redis://127.0.0.1:{self.closed}")
 
 
+@pytest.mark.slow  # it waits for the same times to pass as the other
 @pytest.mark.servers
 class TestRedisThroughAClientAsItIs(TestRedis):
     """The plain way, for clients whose connections cannot be had."""
