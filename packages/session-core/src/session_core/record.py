@@ -171,10 +171,8 @@ class Record:
             raise DamagedRecord("no object")
         return values
 
-    def lines(self, values: dict[Any, Any] | None = None) -> Lines:
-        """Return the lines of the body by key; ``values`` is what it says, if that is known."""
-        if values is None:
-            values = self.values()
+    def lines(self, values: dict[Any, Any]) -> Lines:
+        """Return the lines of the body by key; ``values`` has the keys that it has."""
         lines = split_lines(self.body, values)
         if len(lines) != len(values):  # written by somebody else, as JSON of another layout
             return {key: encode_field(key, value)[1] for key, value in self.values().items()}
