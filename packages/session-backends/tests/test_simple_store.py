@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -118,6 +119,16 @@ def test_use_in_a_forked_process_is_logged_once():
     store = Backing().store
     lock = store._lock.get()
     lock.acquire()  # as another thread of the parent may have done at this moment
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with store._cache._lock:
+            held.set()
+            done.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(20)
     child = os.fork()
     if not child:
         signal.alarm(20)
@@ -132,5 +143,7 @@ def test_use_in_a_forked_process_is_logged_once():
             os._exit(0 if made and len(lines) == 1 and "second process" in lines[0] else 1)
         finally:
             os._exit(2)
+    done.set()
+    holder.join()
     lock.release()
     assert os.waitpid(child, 0)[1] == 0

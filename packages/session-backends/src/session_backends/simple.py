@@ -70,8 +70,10 @@ class SimpleStore(CacheStore):
     ) -> None:
         # cachelib has no public names for these three.
         self._entries: dict[str, tuple[float, Any]] = cache._cache
-        # Its own methods take this one, from version 0.17 on, to go through all entries.
-        self._size_lock = getattr(cache, "_lock", None) or threading.RLock()
+        # From version 0.17 on its own methods take this lock, to go through all entries.
+        if not hasattr(cache, "_lock"):
+            cache._lock = threading.RLock()
+        self._cache = cache
         if threshold is None:
             threshold = 0 if cache._threshold == 500 else cache._threshold
         self._threshold = threshold or sys.maxsize
@@ -109,7 +111,7 @@ class SimpleStore(CacheStore):
                 return False
             while len(self._queue) >= self._threshold:
                 self._make_room(now)
-            with self._size_lock:
+            with self._cache._lock:
                 self._put(name, record, now + ttl)
             if self._queue.is_due(now):
                 self._free(now, STEPS)
@@ -150,7 +152,7 @@ class SimpleStore(CacheStore):
         return len(expired)
 
     def _remove(self, name: str) -> bool:
-        with self._size_lock:
+        with self._cache._lock:
             return self._entries.pop(name, None) is not None
 
     def _make_room(self, now: float) -> None:
@@ -173,6 +175,8 @@ _stores: Final[weakref.WeakSet[SimpleStore]] = weakref.WeakSet()
 def _note_fork() -> None:
     for store in _stores:
         store._forked = True
+        # Another thread of the parent may have held it, and there is none here to give it back.
+        store._cache._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
