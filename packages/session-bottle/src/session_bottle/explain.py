@@ -10,7 +10,7 @@ from session_core import Session, StoreUnavailable
 from session_core.ids import is_session_id, store_key
 from session_core.look import look
 from session_core.manager import MAX_CANDIDATES
-from session_core.merge import Snapshot
+from session_core.snapshot import Snapshot
 from session_core.record import Dead
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .merge import Snapshot, take_prints
 from .record import DamagedRecord, Dead, read_record
+from .snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -19,17 +19,21 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
     if found is None:
         return None, None
     data, version = found
-    try:
-        record = read_record(data)
-        if isinstance(record, Dead):
-            return record, version
-        values = record.values()
-    except DamagedRecord as damage:
-        manager.events.send("damaged", key, str(damage))
-        return None, version
+    snapshot = manager.recent.get(key, data)
+    if snapshot is None:
+        try:
+            record = read_record(data)
+            if isinstance(record, Dead):
+                return record, version
+            snapshot = read_snapshot(record)
+        except DamagedRecord as damage:
+            manager.events.send("damaged", key, str(damage))
+            return None, version
+        if snapshot.shared:
+            manager.recent.put(key, data, snapshot)
     now = manager.clock()
-    if record.expires(manager.absolute_timeout) <= now:
-        clock = "idle" if record.expires(None) <= now else "absolute"
+    if snapshot.record.expires(manager.absolute_timeout) <= now:
+        clock = "idle" if snapshot.record.expires(None) <= now else "absolute"
         manager.events.send("expired", key, f"{clock} timeout")
         return None, version
-    return Snapshot(record, version, values, take_prints(values)), version
+    return snapshot, version

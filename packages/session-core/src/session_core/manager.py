@@ -36,10 +36,10 @@ from .guard import GuardedStore
 from .ids import is_session_id, key_of, new_session_id
 from .look import look
 from .memory import MemoryStore
-from .merge import Snapshot
 from .protocol import changed, end, is_untouched, write
 from .record import Dead
 from .session import ClosedSession, Session
+from .snapshot import Recent, Snapshot
 from .store import find_store
 from .throttle import ThrottledLog
 
@@ -97,6 +97,7 @@ class SessionManager:
         self.wait: Final = seconds("wait", wait)
         self.clock: Final = clock
         self.events: Final = Events(on_event)
+        self.recent: Final = Recent()
         self.large: Final = ThrottledLog(
             logger, "%d sessions were larger than half of max_bytes; larger ones will be refused"
         )
@@ -114,7 +115,8 @@ class SessionManager:
         session._manager = self
         session._status = "new"
         session._key = ""
-        session._id = session._candidate = session._snapshot = session._dead = None
+        session._id = session._candidate = session._dead = None
+        session._snapshot = session._version = None
         session._idle = session._login = session._fault = session._persistent = None
         session._once = session._renewed = session._cleared = session._removed = False
         session._assigned = set()
@@ -135,11 +137,12 @@ class SessionManager:
             except StoreUnavailable as fault:
                 self.fail(fault)
             if type(found) is Snapshot:
-                dict.update(session, found.values)
+                found.fill(session)
                 session._status = "live"
                 session._id = session_id
                 session._key = key
                 session._snapshot = found
+                session._version = version
                 session._dead = None
                 return session
             if isinstance(found, Dead) and session._dead is None:

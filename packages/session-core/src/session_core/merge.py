@@ -8,112 +8,13 @@ an equal value is no change.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any
 
-from .accelerator import fingerprint
-from .codec import decode, encode_field
-from .record import Lines, Record, find_line
+from .codec import encode_field
+from .record import Lines
+from .snapshot import Snapshot, encode_lines
 
-__all__ = ["Delta", "Snapshot", "encode_lines", "find_delta", "merge", "patch", "whole"]
-
-Prints = dict[Any, bytes | None]
-"""The fingerprints of those values that may change in place; None where there can be none."""
-
-_CHANGEABLE: Final = frozenset({list, dict, set, tuple})
-"""Types of loaded values that may change in place, a tuple by what is in it."""
-
-_ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
-"""Types of values, whoever made them, that cannot."""
-
-
-class Snapshot:
-    """What the store held when this request last looked, or what it wrote since.
-
-    - ``values``: what was loaded; the very objects that the session handed out.
-    - ``prints``: their fingerprints as they were then; None if they were not taken.
-    - ``written``: whether this request wrote it, so that the store's version of it is unknown.
-    - ``complete``: whether ``values`` is all of the record: not after a merge with the keys of
-      another request.
-    """
-
-    __slots__ = (
-        "_is_lined",
-        "_lines",
-        "complete",
-        "prints",
-        "record",
-        "values",
-        "version",
-        "written",
-    )
-
-    def __init__(
-        self,
-        record: Record,
-        version: Any,
-        values: dict[Any, Any],
-        prints: Prints | None = None,
-        written: bool = False,
-        complete: bool = True,
-        lines: Lines | None = None,
-    ) -> None:
-        self.record = record
-        self.version = version
-        self.values = values
-        self.prints = prints
-        self.written = written
-        self.complete = complete
-        self._lines = lines
-        self._is_lined: bool | None = None
-
-    @property
-    def lines(self) -> Lines:
-        """The lines of ``values`` as they were then, whatever has happened to the values since."""
-        if self._lines is None:
-            self._lines = self.record.lines(self.values)
-        return self._lines
-
-    def changed_inside(self) -> list[Any]:
-        """Return the keys of the values that may have changed in place: all that have, or more."""
-        values = self.values
-        if self.prints is None:
-            return [key for key, value in values.items() if type(value) not in _ATOMS]
-        changed = []
-        for key, known in self.prints.items():
-            if known is None or fingerprint(values[key]) != known:
-                changed.append(key)
-        return changed
-
-    @property
-    def is_lined(self) -> bool:
-        """Whether the body is for certain one line for each of the values."""
-        if self._is_lined is None:
-            self._is_lined = self.complete and self.record.is_lined(self.values)
-        return self._is_lined
-
-    def find_line(self, start: str) -> tuple[int, int]:
-        """Return where the line that begins with ``start`` is in the body, or (0, 0)."""
-        return find_line(self.record.body, start) if self.is_lined else (0, 0)
-
-    def has_line(self, key: Any, line: str, at: int, end: int) -> bool:
-        """Whether the line of ``key`` is ``line``; ``at`` and ``end``: as `find_line` said."""
-        if at:
-            return end - at == len(line) and self.record.body.startswith(line, at)
-        return self.lines[key] == line
-
-    def differs_in_blanks(self, key: Any, line: str) -> bool:
-        """Whether the stored line is ``line`` with blanks in it, by some other writer."""
-        stored = self.lines[key]
-        return " " in stored and encode_lines(decode(f"{{{stored}}}")).get(key) == line
-
-
-def take_prints(values: dict[Any, Any]) -> Prints:
-    """Return the fingerprints of the values that may change in place."""
-    prints: Prints = {}
-    for key, value in values.items():
-        if type(value) in _CHANGEABLE:
-            prints[key] = fingerprint(value)
-    return prints
+__all__ = ["Delta", "find_delta", "merge", "patch", "whole"]
 
 
 class Delta:
@@ -140,11 +41,6 @@ class Delta:
         return {key: line for key, line in self.lines.items() if key not in self.nested}
 
 
-def encode_lines(values: dict[Any, Any]) -> Lines:
-    """Return the lines of ``values``. Raises `UnstorableValue`."""
-    return {key: encode_field(key, value)[1] for key, value in values.items()}
-
-
 def find_delta(
     session: dict[Any, Any], snapshot: Snapshot, assigned: set[Any], cleared: bool
 ) -> Delta:
@@ -155,7 +51,7 @@ def find_delta(
     if cleared:
         return Delta(encode_lines(session), cleared=True)
     before = snapshot.values
-    suspects = snapshot.changed_inside()
+    suspects = snapshot.changed_inside(session)
     if suspects or len(assigned) != 1 or type(next(iter(assigned))) is not str:
         # In the session's order, and of keys that are equal, as 1 and True are, the one it has.
         every = assigned.union(suspects)
@@ -168,7 +64,7 @@ def find_delta(
     for key in suspects:
         value = session[key]
         known = key in before
-        same = known and before[key] is value
+        same = known and key not in assigned
         new += not known
         start, line = encode_field(key, value)
         if known:
@@ -179,7 +75,7 @@ def find_delta(
                 continue
             delta.places[key] = at, end
         delta.lines[key] = line
-        if same and key not in assigned:
+        if same:
             nested.append(key)
     if nested:
         delta.nested = set(nested)

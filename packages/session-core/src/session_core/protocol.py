@@ -52,9 +52,10 @@ from .backoff import Backoff
 from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
-from .merge import Delta, Snapshot, encode_lines, find_delta, merge, patch, whole
+from .merge import Delta, find_delta, merge, patch, whole
 from .record import Dead, Lines, Record, join_lines, micros
-from .session import DeletedSession, Session
+from .session import UNKNOWN, DeletedSession, Session
+from .snapshot import Snapshot, encode_lines
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -66,7 +67,6 @@ DEAD_SECONDS: Final = 60
 
 Change = Callable[[dict[Any, Any]], Any]
 
-
 def is_untouched(session: Session) -> bool:
     """Whether the session is certainly as it was loaded, and nothing was asked of it."""
     snapshot = session._snapshot
@@ -76,7 +76,7 @@ def is_untouched(session: Session) -> bool:
         or session._candidate is not None
         or session._idle is not None
         or session._status != "live"
-        or snapshot.changed_inside()
+        or snapshot.changed_inside(session)
     )
 
 
@@ -146,7 +146,10 @@ def _create(
         session._candidate = new_session_id()
         backoff = backoff or Backoff(manager.wait)
         backoff.pause()
-    _wrote(manager, session, session_id, key, record, ttl, own, lines, show=own is not lines)
+    if own is not lines:
+        lines = _show(session, record, own, lines)
+    snapshot = Snapshot(record, dict(session), lines=lines)
+    _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
 
 
@@ -161,8 +164,8 @@ def _update(
     own: Lines | None = None
     key = session._key
     fresh: Snapshot | Dead | None = base
-    version = base.version
-    known = not base.written
+    version = session._version
+    known = version is not UNKNOWN
     result = None
     backoff: Backoff | None = None
     while True:
@@ -180,8 +183,9 @@ def _update(
             return _drop(manager, session, change, "the session was cleared meanwhile")
         body: str | None = None
         lines: Lines | None = None
-        if fresh is base and base.complete and change is None and not session._removed:
+        if fresh is base and change is None and not session._removed:
             body = patch(base, delta)
+        patched = body is not None
         if body is None:
             own = own or whole(session, base, delta)
             if outdated:
@@ -209,8 +213,13 @@ def _update(
             done = manager.store.create(target_key, data, ttl)
             done = done and _bury(manager, key, version, target_key, now)
         if done:
-            show = change is not None or outdated
-            _wrote(manager, session, target, target_key, record, ttl, own, lines, show=show)
+            if own is not None and lines is not None and (change is not None or outdated):
+                own = _show(session, record, own, lines)
+            snapshot = base.after(session, delta.lines, record) if patched else None
+            if snapshot is None:
+                complete = own is lines or own == lines
+                snapshot = Snapshot(record, dict(session), complete=complete, lines=own)
+            _wrote(manager, session, target, target_key, snapshot, data, ttl)
             return result
         manager.events.send("conflict", key)
         if session._candidate is not None:
@@ -251,16 +260,22 @@ def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: 
 def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     """Extend a session that was only read, at most once per tenth of its idle timeout."""
     now = manager.clock()
+    version = session._version
     if (
         not manager.rolling
-        or base.written
+        or version is UNKNOWN
         or micros(now) - base.record.saved < base.record.idle / 10
     ):
         return
     record = base.record.renewed(now, None)
+    if not base.is_lined:  # what is written now promises lines
+        record.body = join_lines(base.lines)
     ttl = record.ttl(manager.absolute_timeout)
-    if ttl > 0 and manager.store.replace(session._key, base.version, record.to_bytes(), ttl):
-        base.record, base.written = record, True
+    data = record.to_bytes()
+    if ttl > 0 and manager.store.replace(session._key, version, data, ttl):
+        session._snapshot, session._version = base.extended(record), UNKNOWN
+        if base.shared:
+            manager.recent.put(session._key, data, session._snapshot)
         session._answer = Answer("extend", session._id or "", ttl, record.persistent)
 
 
@@ -291,21 +306,13 @@ def _wrote(
     session: Session,
     session_id: str,
     key: str,
-    record: Record,
+    snapshot: Snapshot,
+    data: bytes,
     seconds: float,
-    own: Lines | None,
-    lines: Lines | None,
-    *,
-    show: bool,
 ) -> None:
-    """Note what is stored under this id.
-
-    ``own``: the lines of what the session holds, ``lines``: those that were stored; None for both
-    if they are the same and not known. With ``show`` the session is made to hold what was stored.
-    """
-    if show and own is not None and lines is not None:
-        _show(session, record, own, lines)
-        own = lines
+    """Note what is stored under this id, as ``data``, and lives for ``seconds``."""
+    if snapshot.shared:
+        manager.recent.put(key, data, snapshot)
     action: Action = "issue"
     if session_id == session._id:
         told = session._answer.action  # an id that was issued earlier in this request still is
@@ -314,9 +321,9 @@ def _wrote(
     else:
         name = "logged in" if session._login else "renewed" if session._id else "created"
         manager.events.send(name, key)
-    session._answer = Answer(action, session_id, seconds, record.persistent)
-    complete = own is lines or own == lines
-    session._snapshot = Snapshot(record, None, dict(session), None, True, complete, own)
+        manager.recent.forget(session._key)
+    session._answer = Answer(action, session_id, seconds, snapshot.record.persistent)
+    session._snapshot, session._version = snapshot, UNKNOWN
     session._status = "live"
     session._id, session._key, session._candidate = session_id, key, None
     session._idle = session._login = session._dead = session._persistent = None
@@ -325,14 +332,15 @@ def _wrote(
     session.session_is_saved = True
 
 
-def _show(session: Session, record: Record, own: Lines, lines: Lines) -> None:
-    """Put what was stored into the session, but keep the objects whose value is the same."""
+def _show(session: Session, record: Record, own: Lines, lines: Lines) -> Lines:
+    """Make the session hold what was stored, but keep the objects whose value is the same."""
     values = record.values()
     for key, line in lines.items():
         if own.get(key) == line:
             values[key] = session[key]
     dict.clear(session)
     dict.update(session, values)
+    return lines
 
 
 def _lost(
@@ -368,7 +376,8 @@ def end(manager: SessionManager, session: Session) -> None:
     known = last = False
     if session._status == "live" and session._snapshot is not None:
         key = session._key
-        version, known = session._snapshot.version, not session._snapshot.written
+        version = session._version
+        known = version is not UNKNOWN
     elif session._status == "gone" and session._dead is not None:
         key = session._dead.next
     backoff = Backoff(manager.wait)
@@ -384,6 +393,7 @@ def end(manager: SessionManager, session: Session) -> None:
             last = found is None  # timed out or damaged: no session for anybody, so one try will do
         dead = Dead("ended", manager.clock()).to_bytes()
         if manager.store.replace(key, version, dead, DEAD_SECONDS):
+            manager.recent.forget(key)
             manager.events.send("logged out", key)
             break
         if last:

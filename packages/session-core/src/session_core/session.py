@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
 from .record import MICRO, as_micros
@@ -23,14 +23,17 @@ from .record import MICRO, as_micros
 if TYPE_CHECKING:
     from .answer import Answer
     from .manager import SessionManager
-    from .merge import Snapshot
     from .record import Dead
+    from .snapshot import Snapshot
 
-__all__ = ["Session"]
+__all__ = ["UNKNOWN", "Session"]
 
 T = TypeVar("T")
 
 Status = Literal["new", "live", "gone", "unsaved"]
+
+UNKNOWN: Final = object()
+"""The version of a record that this request wrote itself: a store tells it with `load` only."""
 
 
 class Session(dict[Any, Any]):
@@ -64,6 +67,7 @@ class Session(dict[Any, Any]):
         "_renewed",
         "_snapshot",
         "_status",
+        "_version",
         "session_backing",
         "session_deleted",
         "session_is_saved",
@@ -88,7 +92,8 @@ class Session(dict[Any, Any]):
     _id: str | None  # in the store, and to the client
     _key: str  # under which the store keeps it, or nothing if it does not
     _candidate: str | None  # drawn for the next create
-    _snapshot: Snapshot | None  # what the store held when we last looked
+    _snapshot: Snapshot | None  # what the store held when we last looked, or what we wrote since
+    _version: Any  # the store's of that, or UNKNOWN
     _dead: Dead | None  # why it is gone
     _fault: StoreUnavailable | None  # what the store said to this request
     _idle: float | None  # set by this request

@@ -1,0 +1,201 @@
+"""What a record says, in the form that requests work with.
+
+Reading a record takes longer than all else that a request with a small session does, and most
+requests find what the one before has found or written. So a process keeps the `Snapshot` of the
+records that it met last, in `Recent`. The store is asked in any case: a snapshot is used only for
+the very bytes that it was made from, so nothing can be out of date.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .accelerator import fingerprint
+from .codec import decode, encode_field
+from .record import Lines, Record, find_line
+
+__all__ = ["ATOMS", "Recent", "Snapshot", "encode_lines", "read_snapshot"]
+
+Prints = dict[Any, bytes | None]
+"""The fingerprints of those values that may change in place; None where there can be none."""
+
+ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
+"""Types whose values never change, and are read back as they were written."""
+
+_CHANGEABLE: Final = frozenset({list, dict, set, tuple})
+"""Types of loaded values that may change in place, a tuple by what is in it."""
+
+_SHAREABLE: Final = 4096
+"""The largest body of which every request gets a copy, in characters. It takes longer to copy lists
+than to read them, when they are long."""
+
+_GENERATION: Final = 128
+
+
+class Snapshot:
+    """A live record, read. It never changes, and requests may share it.
+
+    - ``record``: its envelope and body.
+    - ``values``: its data. No handler gets hold of what may change in place, if it is ``shared``.
+    - ``prints``: fingerprints of what may change in place; None if they were not taken.
+    - ``complete``: whether ``values`` is all of the record: not after a merge with the keys of
+      another request.
+    """
+
+    __slots__ = ("_is_lined", "_lines", "complete", "prints", "record", "shared", "values")
+
+    def __init__(
+        self,
+        record: Record,
+        values: dict[Any, Any],
+        prints: Prints | None = None,
+        *,
+        shared: bool = False,
+        complete: bool = True,
+        lines: Lines | None = None,
+    ) -> None:
+        self.record = record
+        self.values = values
+        self.prints = prints
+        self.shared = shared
+        self.complete = complete
+        self._lines = lines
+        self._is_lined: bool | None = None
+
+    def fill(self, session: dict[Any, Any]) -> None:
+        """Put the data into an empty session."""
+        values = self.values
+        dict.update(session, values)
+        if self.shared and self.prints:
+            for key in self.prints:
+                dict.__setitem__(session, key, _copied(values[key]))
+
+    def changed_inside(self, session: dict[Any, Any]) -> list[Any]:
+        """Return the keys of the values that may have changed in place: all that have, or more."""
+        if self.prints is None:
+            return [key for key, value in session.items() if type(value) not in ATOMS]
+        changed = []
+        for key, known in self.prints.items():
+            if known is None or fingerprint(session.get(key)) != known:
+                changed.append(key)
+        return changed
+
+    def after(self, session: dict[Any, Any], lines: Lines, record: Record) -> Snapshot | None:
+        """Return the snapshot of ``record``: this one, with ``lines`` from the session put into it.
+
+        None if that takes more than to take over plain values.
+        """
+        if self.prints is None or len(record.body) > _SHAREABLE:
+            return None
+        values = self.values
+        if lines:
+            values = values.copy()
+            for key in lines:
+                value = session[key]
+                if type(value) not in ATOMS or type(key) is not str or key in self.prints:
+                    return None
+                values[key] = value
+        snapshot = Snapshot(record, values, self.prints, shared=True)
+        snapshot._is_lined = True
+        return snapshot
+
+    def extended(self, record: Record) -> Snapshot:
+        """Return the snapshot of ``record``, which is this one at another time."""
+        return Snapshot(
+            record,
+            self.values,
+            self.prints,
+            shared=self.shared,
+            complete=self.complete,
+            lines=self._lines,
+        )
+
+    @property
+    def lines(self) -> Lines:
+        """The lines of ``values`` as they were then, whatever has happened to the values since."""
+        if self._lines is None:
+            self._lines = self.record.lines(self.values)
+        return self._lines
+
+    @property
+    def is_lined(self) -> bool:
+        """Whether the body is for certain one line for each of the values."""
+        if self._is_lined is None:
+            self._is_lined = self.complete and self.record.is_lined(self.values)
+        return self._is_lined
+
+    def find_line(self, start: str) -> tuple[int, int]:
+        """Return where the line that begins with ``start`` is in the body, or (0, 0)."""
+        return find_line(self.record.body, start) if self.is_lined else (0, 0)
+
+    def has_line(self, key: Any, line: str, at: int, end: int) -> bool:
+        """Whether the line of ``key`` is ``line``; ``at`` and ``end``: as `find_line` said."""
+        if at:
+            return end - at == len(line) and self.record.body.startswith(line, at)
+        return self.lines[key] == line
+
+    def differs_in_blanks(self, key: Any, line: str) -> bool:
+        """Whether the stored line is ``line`` with blanks in it, by some other writer."""
+        stored = self.lines[key]
+        return " " in stored and encode_lines(decode(f"{{{stored}}}")).get(key) == line
+
+
+class Recent:
+    """The snapshots of the last few hundred records that were read or written, by store key."""
+
+    __slots__ = ("_new", "_old")
+
+    def __init__(self) -> None:
+        self._new: dict[str, tuple[bytes, Snapshot]] = {}
+        self._old = self._new
+
+    def get(self, key: str, data: bytes) -> Snapshot | None:
+        """Return the snapshot of exactly this record, if it is there."""
+        kept = self._new.get(key)
+        if kept is None:
+            kept = self._old.get(key)
+            if kept is None:
+                return None
+            self.put(key, *kept)
+        return kept[1] if kept[0] == data else None
+
+    def put(self, key: str, data: bytes, snapshot: Snapshot) -> None:
+        """Keep it in place of an older one, and until twice as many others have come."""
+        if len(self._new) >= _GENERATION:
+            self._old = self._new
+            self._new = {}
+        self._new[key] = data, snapshot
+
+    def forget(self, key: str) -> None:
+        """Let go of what a session that has ended held."""
+        self._new.pop(key, None)
+        self._old.pop(key, None)
+
+
+def read_snapshot(record: Record) -> Snapshot:
+    """Return the snapshot of a record that was loaded. Raises `DamagedRecord`."""
+    values = record.values()
+    shared = len(record.body) <= _SHAREABLE
+    prints: Prints = {}
+    for key, value in values.items():
+        if type(value) in _CHANGEABLE:
+            # The fingerprint of a copy: how often an object is referred to is part of it.
+            prints[key] = fingerprint(_copied(value) if shared else value)
+    return Snapshot(record, values, prints, shared=shared)
+
+
+def encode_lines(values: dict[Any, Any]) -> Lines:
+    """Return the lines of ``values``. Raises `UnstorableValue`."""
+    return {key: encode_field(key, value)[1] for key, value in values.items()}
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a loaded value that shares nothing with it that can change."""
+    kind = type(value)
+    if kind is dict:
+        return {
+            key: _copied(item) if type(item) in _CHANGEABLE else item for key, item in value.items()
+        }
+    if kind is set:
+        return value.copy()
+    return kind([_copied(item) if type(item) in _CHANGEABLE else item for item in value])
