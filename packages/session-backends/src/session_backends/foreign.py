@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 PREFIX: Final = "session:"
 """Keeps sessions apart from what else is in the cache."""
 
-_locks: Final = PerCache(lambda: PerProcess(threading.Lock))
+_locks: Final = PerCache[BaseCache, PerProcess[threading.Lock]](
+    lambda _cache: PerProcess(threading.Lock)
+)
 
 
 class ForeignStore(CacheStore):

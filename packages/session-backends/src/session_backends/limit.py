@@ -31,19 +31,20 @@ class _Known:
 
     def start_over(self) -> None:
         self.expires: dict[str, float] = {}
-        self._queue = ExpiryQueue()
+        self._queue = ExpiryQueue(self.expires.get)
 
     def put(self, name: str, expires: float) -> None:
+        was = self.expires.get(name)
         self.expires[name] = expires
-        self._queue.schedule(name, expires)
+        self._queue.schedule(name, expires, was)
 
     def discard(self, name: str) -> None:
-        self.expires.pop(name, None)
-        self._queue.discard(name)
+        if self.expires.pop(name, None) is not None:
+            self._queue.discard()
 
-    def pop_soonest(self) -> tuple[str, float]:
+    def pop_soonest(self) -> tuple[str, float] | None:
         name = self._queue.pop_soonest()
-        return name, self.expires.pop(name)
+        return None if name is None else (name, self.expires.pop(name))
 
 
 class FolderLimit:
@@ -77,8 +78,11 @@ class FolderLimit:
                 known.until_count = max(1, self._threshold // SHARE)
             known.until_count -= 1
             busy: list[tuple[str, float]] = []
-            while known.expires and len(known.expires) + len(busy) >= self._threshold:
-                name, expires = known.pop_soonest()
+            while len(known.expires) + len(busy) >= self._threshold:
+                soonest = known.pop_soonest()
+                if soonest is None:
+                    break
+                name, expires = soonest
                 stripe = self._locks.of(name)
                 if not stripe.acquire(0):
                     busy.append((name, expires))  # being written, so it will live longer

@@ -43,18 +43,18 @@ def without_pickle(cache: C) -> C:
     return handle
 
 
-class PerCache(Generic[T]):
-    """One object for each cache, so that two stores on one cache share their lock."""
+class PerCache(Generic[C, T]):
+    """One object for each cache, so that two stores on one cache share what guards it."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[C], T]) -> None:
         self._make = make
-        self._made: weakref.WeakKeyDictionary[BaseCache, T] = weakref.WeakKeyDictionary()
+        self._made: weakref.WeakKeyDictionary[C, T] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def get(self, cache: BaseCache) -> T:
+    def get(self, cache: C) -> T:
         """Return the object of ``cache``; a new one if the cache cannot be used as a key."""
         with self._lock:
             try:
-                return self._made.setdefault(cache, self._make())
+                return self._made.setdefault(cache, self._make(cache))
             except TypeError:
-                return self._make()
+                return self._make(cache)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-import sys
 import threading
 import time
 import weakref
@@ -18,7 +16,6 @@ from session_core.expiry import ExpiryQueue
 from session_core.throttle import ThrottledLog
 
 from .cache import CacheStore
-from .process import PerProcess
 from .raw import PerCache
 
 __all__ = ["SimpleStore"]
@@ -35,16 +32,21 @@ PREFIX: Final = "session:"
 _FOREIGN: Final = object()
 """The version of what we did not write: no record can replace it."""
 
-
-class _Shared:
-    """What all stores on one cache share."""
-
-    def __init__(self) -> None:
-        self.lock = PerProcess(threading.Lock)
-        self.queue = ExpiryQueue()
+Entry = tuple[float, Any]
+"""When it expires, in seconds since the epoch, and what is kept: of ours, a record."""
 
 
-_shared: Final = PerCache(_Shared)
+def _new_queue(cache: SimpleCache) -> ExpiryQueue:
+    entries: dict[str, Entry] = cache._cache
+
+    def expiry_of(name: str) -> float | None:
+        entry = entries.get(name)
+        return entry[0] if entry is not None and type(entry[1]) is bytes else None
+
+    return ExpiryQueue(expiry_of)
+
+
+_queues: Final = PerCache(_new_queue)
 
 
 class SimpleStore(CacheStore):
@@ -52,11 +54,10 @@ class SimpleStore(CacheStore):
 
     A SimpleCache searches all of its entries at every write once there are more than its threshold,
     and drops live ones. Here each write frees the few that are due, and a bound is kept only if
-    the user has set one. cachelib counts expiry in whole seconds and may be early, so the time that
-    counts is kept with the record. And it takes longer over a value than a request over its whole
-    session: so the records go straight into the cache's dict, as cachelib would put them there.
-    The version is the tuple of a record and its expiry, of which every write makes a new one; a
-    tuple of such things costs the garbage collector nothing, however many there are.
+    the user has set one. cachelib counts expiry in whole seconds, and takes longer over a value than
+    a request over its whole session: so the records go straight into the cache's dict, in a tuple
+    as cachelib has it there, with a time that is exact. That tuple is the version: every write
+    makes a new one. It costs the garbage collector nothing, however many there are.
     """
 
     def __init__(
@@ -69,18 +70,16 @@ class SimpleStore(CacheStore):
         lock_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         # cachelib has no public names for these three.
-        self._entries: dict[str, tuple[float, Any]] = cache._cache
+        self._entries: dict[str, Entry] = cache._cache
         # From version 0.17 on its own methods take this lock, to go through all entries.
         if not hasattr(cache, "_lock"):
             cache._lock = threading.RLock()
         self._cache = cache
         if threshold is None:
             threshold = 0 if cache._threshold == 500 else cache._threshold
-        self._threshold = threshold or sys.maxsize
+        self._threshold = threshold
         self._clock = clock
-        shared = _shared.get(cache)
-        self._lock = shared.lock
-        self._queue = shared.queue
+        self._queue = _queues.get(cache)
         self._forked = False
         _stores.add(self)
         self._evicted = ThrottledLog(
@@ -92,12 +91,11 @@ class SimpleStore(CacheStore):
     def load(self, key: str) -> tuple[bytes, Any] | None:
         if self._forked:
             self._warn_of_fork()
-        kept = self._entries.get(PREFIX + key)
-        if kept is None:
+        entry = self._entries.get(PREFIX + key)
+        if entry is None:
             return None
-        entry = kept[1]
-        if type(entry) is tuple:
-            return (entry[0], entry) if entry[1] > self._clock() else None
+        if type(entry[1]) is bytes:
+            return (entry[1], entry) if entry[0] > self._clock() else None
         return b"", _FOREIGN  # not one of our records: damaged, for whoever decodes it
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
@@ -105,14 +103,18 @@ class SimpleStore(CacheStore):
             self._warn_of_fork()
         name = PREFIX + key
         now = self._clock()
-        with self._lock.get():
-            kept = self._entries.get(name)
-            if kept is not None and type(kept[1]) is tuple and kept[1][1] > now:
-                return False
-            while len(self._queue) >= self._threshold:
-                self._make_room(now)
-            with self._cache._lock:
-                self._put(name, record, now + ttl)
+        with self._cache._lock:
+            if self._threshold:
+                self._make_room(name, now)
+            entry = self._entries.get(name)
+            was = None
+            if entry is not None and type(entry[1]) is bytes:
+                was = entry[0]
+                if was > now:
+                    return False
+            expires = now + ttl
+            self._entries[name] = (expires, record)
+            self._queue.schedule(name, expires, was)
             if self._queue.is_due(now):
                 self._free(now, STEPS)
             return True
@@ -120,44 +122,41 @@ class SimpleStore(CacheStore):
     def replace(self, key: str, version: Any, record: bytes, ttl: float) -> bool:
         name = PREFIX + key
         now = self._clock()
-        with self._lock.get():
-            kept = self._entries.get(name)
-            if kept is None or kept[1] is not version or version[1] <= now:
+        with self._cache._lock:
+            entry = self._entries.get(name)
+            if entry is None or entry is not version or entry[0] <= now:
                 return False
-            self._put(name, record, now + ttl)
+            expires = now + ttl
+            self._entries[name] = (expires, record)
+            if expires < entry[0]:
+                self._queue.schedule(name, expires, entry[0])
             if self._queue.is_due(now):
                 self._free(now, STEPS)
             return True
 
     def delete(self, key: str) -> None:
-        name = PREFIX + key
-        with self._lock.get():
-            self._remove(name)
-            self._queue.discard(name)
+        with self._cache._lock:
+            if self._entries.pop(PREFIX + key, None) is not None:
+                self._queue.discard()
 
     def sweep(self) -> int:
         """Free every expired record now and return how many there were."""
-        with self._lock.get():
+        with self._cache._lock:
             return self._free(self._clock(), 2 * len(self._queue) + 64)
-
-    def _put(self, name: str, record: bytes, expires: float) -> None:
-        # Rounded up, for cachelib, which drops what is due when it goes through all entries.
-        self._entries[name] = (math.ceil(expires) + 1, (record, expires))
-        self._queue.schedule(name, expires)
 
     def _free(self, now: float, steps: int) -> int:
         expired = self._queue.pop_expired(now, steps)
         for name in expired:
-            self._remove(name)
+            del self._entries[name]
         return len(expired)
 
-    def _remove(self, name: str) -> bool:
-        with self._cache._lock:
-            return self._entries.pop(name, None) is not None
-
-    def _make_room(self, now: float) -> None:
-        if not self._free(now, STEPS) and self._remove(self._queue.pop_soonest()):
-            self._evicted.note()
+    def _make_room(self, name: str, now: float) -> None:
+        while len(self._queue) >= self._threshold and name not in self._entries:
+            if not self._free(now, STEPS):
+                soonest = self._queue.pop_soonest()
+                if soonest is not None:
+                    del self._entries[soonest]
+                    self._evicted.note()
 
     def _warn_of_fork(self) -> None:
         self._forked = False

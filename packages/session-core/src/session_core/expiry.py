@@ -2,75 +2,95 @@
 
 A heap with one entry a key. Extending a key leaves its entry where it is: when the entry comes
 up, it is pushed again at the time that counts by then. So a write costs O(log n) at worst,
-and nothing is ever scanned.
+nothing is ever scanned, and an extension costs nothing.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 __all__ = ["ExpiryQueue"]
 
 
 class ExpiryQueue:
-    """Expiry times of keys. Not thread-safe: the owner's lock guards it."""
+    """The keys of a store by when they expire. Not thread-safe: the owner's lock guards it.
 
-    __slots__ = ("_expires", "_heap")
+    The times themselves are the owner's: ``expiry_of`` returns that of a key, or None for one that
+    is not there.
+    """
 
-    def __init__(self) -> None:
-        self._expires: dict[str, float] = {}
+    __slots__ = ("_expiry_of", "_heap", "_stale")
+
+    def __init__(self, expiry_of: Callable[[str], float | None]) -> None:
+        self._expiry_of = expiry_of
         self._heap: list[tuple[float, str]] = []
+        self._stale = 0  # entries that are more than the one of a key that is there
 
     def __len__(self) -> int:
-        return len(self._expires)
+        return len(self._heap) - self._stale
 
-    def schedule(self, key: str, expires: float) -> None:
-        """Note that ``key`` expires at ``expires``, in place of what was noted before."""
-        known = self._expires.get(key)
-        self._expires[key] = expires
-        if known is None or expires < known:
+    def schedule(self, key: str, expires: float, was: float | None = None) -> None:
+        """Learn that ``key`` expires at ``expires`` now; ``was``: when it did, if it was there."""
+        if was is None:
             heapq.heappush(self._heap, (expires, key))
-            if len(self._heap) > 2 * len(self._expires) + 64:
-                self._heap = [(when, name) for name, when in self._expires.items()]
-                heapq.heapify(self._heap)
+        elif expires < was:
+            heapq.heappush(self._heap, (expires, key))
+            self._note_stale()
 
-    def discard(self, key: str) -> None:
-        """Forget ``key``; a key that is not there is fine."""
-        self._expires.pop(key, None)
+    def discard(self) -> None:
+        """Learn that some key which was there was removed."""
+        self._note_stale()
 
     def is_due(self, now: float) -> bool:
         """Whether `pop_expired` has anything to look at."""
         return bool(self._heap) and self._heap[0][0] <= now
 
     def pop_expired(self, now: float, limit: int) -> list[str]:
-        """Forget and return keys that have expired by ``now``, after at most ``limit`` steps."""
-        expired = []
+        """Return keys that have expired by ``now``, after at most ``limit`` steps.
+
+        The owner removes them, without a `discard`.
+        """
+        expired: dict[str, None] = {}
         heap = self._heap
         for _ in range(limit):
             if not heap or heap[0][0] > now:
                 break
-            _, key = heap[0]
-            expires = self._expires.get(key)
+            key = heap[0][1]
+            expires = self._expiry_of(key)
             if expires is not None and expires > now:
                 heapq.heapreplace(heap, (expires, key))
                 continue
             heapq.heappop(heap)
-            if expires is not None:
-                del self._expires[key]
-                expired.append(key)
-        return expired
+            if expires is None or key in expired:
+                self._drop_stale()
+            else:
+                expired[key] = None
+        return list(expired)
 
-    def pop_soonest(self) -> str:
-        """Forget and return the key that expires first. KeyError if there is none."""
+    def pop_soonest(self) -> str | None:
+        """Return the key that expires first, for the owner to remove; None if there is none."""
         heap = self._heap
         while heap:
             due, key = heap[0]
-            expires = self._expires.get(key)
+            expires = self._expiry_of(key)
             if expires is not None and expires > due:
                 heapq.heapreplace(heap, (expires, key))
                 continue
             heapq.heappop(heap)
             if expires is not None:
-                del self._expires[key]
                 return key
-        raise KeyError("empty")
+            self._drop_stale()
+        return None
+
+    def _note_stale(self) -> None:
+        self._stale += 1
+        if self._stale > len(self._heap) // 2 + 64:
+            times = {key: self._expiry_of(key) for _, key in self._heap}
+            self._heap = [(when, key) for key, when in times.items() if when is not None]
+            self._stale = 0
+            heapq.heapify(self._heap)
+
+    def _drop_stale(self) -> None:
+        # Keys that somebody has removed behind the owner's back were not counted.
+        self._stale = max(0, self._stale - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,14 +21,8 @@ _STEPS = 8
 """How many due entries a write looks at: more than it adds, so that the store shrinks."""
 
 
-class _Entry:
-    """A stored record. The object itself is the version: every write makes a new one."""
-
-    __slots__ = ("expires", "record")
-
-    def __init__(self, record: bytes, expires: float) -> None:
-        self.record = record
-        self.expires = expires
+_Entry = tuple[float, bytes]
+"""When it expires, and the record. The object itself is the version: every write makes a new one."""
 
 
 class MemoryStore:
@@ -43,10 +38,10 @@ class MemoryStore:
     ) -> None:
         if max_entries is not None and max_entries < 1:
             raise ConfigurationError("max_entries must be 1 or more, or None for no bound")
-        self._max_entries = max_entries
+        self._max_entries = max_entries or sys.maxsize
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
-        self._queue = ExpiryQueue()
+        self._queue = ExpiryQueue(self._expiry_of)
         # One for each process: a lock that is held at a fork stays locked in the child.
         self._locks = {os.getpid(): threading.Lock()}
         self._evicted = ThrottledLog(
@@ -60,49 +55,49 @@ class MemoryStore:
 
     def load(self, key: str) -> tuple[bytes, _Entry] | None:
         entry = self._entries.get(key)
-        if entry is None or entry.expires <= self._clock():
+        if entry is None or entry[0] <= self._clock():
             return None
-        return entry.record, entry
+        return entry[1], entry
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
         now = self._clock()
         with self._lock():
-            entry = self._entries.get(key)
-            if entry is not None and entry.expires > now:
+            was = self._expiry_of(key)
+            if was is not None and was > now:
                 return False
-            if self._max_entries is not None and len(self._entries) >= self._max_entries:
+            if was is None and len(self._entries) >= self._max_entries:
                 self._make_room(now)
-            self._put(key, record, now, ttl)
+            self._put(key, record, now, ttl, was)
             return True
 
     def replace(self, key: str, version: object, record: bytes, ttl: float) -> bool:
         now = self._clock()
         with self._lock():
             entry = self._entries.get(key)
-            if entry is None or entry is not version or entry.expires <= now:
+            if entry is None or entry is not version or entry[0] <= now:
                 return False
-            self._put(key, record, now, ttl)
+            self._put(key, record, now, ttl, entry[0])
             return True
 
     def delete(self, key: str) -> None:
         with self._lock():
-            self._entries.pop(key, None)
-            self._queue.discard(key)
+            if self._entries.pop(key, None) is not None:
+                self._queue.discard()
 
     def sweep(self) -> int:
         with self._lock():
-            return self._free(self._clock(), 2 * len(self._entries) + 64)
+            return self._free(self._clock(), 2 * len(self._queue) + 64)
 
     def scan(self) -> Iterator[str]:
         now = self._clock()
         with self._lock():
-            keys = [key for key, entry in self._entries.items() if entry.expires > now]
+            keys = [key for key, entry in self._entries.items() if entry[0] > now]
         return iter(keys)
 
-    def _put(self, key: str, record: bytes, now: float, ttl: float) -> None:
-        entry = _Entry(record, now + ttl)
-        self._entries[key] = entry
-        self._queue.schedule(key, entry.expires)
+    def _put(self, key: str, record: bytes, now: float, ttl: float, was: float | None) -> None:
+        expires = now + ttl
+        self._entries[key] = (expires, record)
+        self._queue.schedule(key, expires, was)
         self._free(now, _STEPS)
 
     def _free(self, now: float, steps: int) -> int:
@@ -113,8 +108,14 @@ class MemoryStore:
 
     def _make_room(self, now: float) -> None:
         if not self._free(now, _STEPS):
-            del self._entries[self._queue.pop_soonest()]
-            self._evicted.note()
+            key = self._queue.pop_soonest()
+            if key is not None:
+                del self._entries[key]
+                self._evicted.note()
+
+    def _expiry_of(self, key: str) -> float | None:
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
 
     def _lock(self) -> threading.Lock:
         pid = os.getpid()
