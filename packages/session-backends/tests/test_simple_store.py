@@ -117,12 +117,10 @@ def test_two_stores_on_one_cache_are_one_store():
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_use_in_a_forked_process_is_logged_once():
     store = Backing().store
-    lock = store._lock.get()
-    lock.acquire()  # as another thread of the parent may have done at this moment
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with store._cache._lock:
+        with store._cache._lock:  # as another thread may do at the moment of the fork
             held.set()
             done.wait(20)
 
@@ -145,5 +143,4 @@ def test_use_in_a_forked_process_is_logged_once():
             os._exit(2)
     done.set()
     holder.join()
-    lock.release()
     assert os.waitpid(child, 0)[1] == 0

@@ -140,14 +140,16 @@ STEPS = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(steps=st.lists(STEPS, max_size=60))
 def test_the_queue_does_what_a_plain_dict_would(steps):
-    queue, model = ExpiryQueue(), {}
+    model = {}
+    queue = ExpiryQueue(model.get)
     for step in steps:
         if step[0] == "schedule":
-            queue.schedule(step[1], step[2])
+            was = model.get(step[1])
             model[step[1]] = step[2]
+            queue.schedule(step[1], step[2], was)
         elif step[0] == "discard":
-            queue.discard(step[1])
-            model.pop(step[1], None)
+            if model.pop(step[1], None) is not None:
+                queue.discard()
         elif step[0] == "pop":
             popped = queue.pop_expired(step[1], step[2])
             assert len(popped) == len(set(popped)) <= step[2]
@@ -157,28 +159,60 @@ def test_the_queue_does_what_a_plain_dict_would(steps):
             soonest = min(model.values())
             assert model.pop(queue.pop_soonest()) == soonest
         else:
-            with pytest.raises(KeyError):
-                queue.pop_soonest()
+            assert queue.pop_soonest() is None
         assert len(queue) == len(model)
     due = {key for key, expires in model.items() if expires <= 10}
     assert set(queue.pop_expired(10, 1000)) == due
 
 
 def test_the_queue_heeds_an_earlier_expiry_than_the_one_before():
-    queue = ExpiryQueue()
+    times = {"a": 11}
+    queue = ExpiryQueue(times.get)
     queue.schedule("a", 11)
-    queue.schedule("a", 5)
+    times["a"] = 5
+    queue.schedule("a", 5, 11)
     assert queue.pop_expired(5, 10) == ["a"]
 
 
 def test_the_queue_does_not_grow_with_the_number_of_changes():
-    queue = ExpiryQueue()
+    times = {"a": 1}
+    queue = ExpiryQueue(times.get)
+    queue.schedule("a", 1)
     for number in range(10_000):
-        queue.schedule("a", -number)
-        queue.discard("b")
+        was, times["a"] = times["a"], -number
+        queue.schedule("a", -number, was)
+        times["b"] = number
         queue.schedule("b", number)
+        del times["b"]
+        queue.discard()
     assert queue.pop_expired(-1, 300) == ["a"]
-    assert len(queue) == 1
+    del times["a"]
+    assert len(queue) == 0
+    assert len(queue._heap) < 300
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(STEPS, max_size=60), lost=st.sets(st.integers(0, 59)))
+def test_the_queue_survives_keys_that_vanish_behind_its_back(steps, lost):
+    model = {}
+    queue = ExpiryQueue(model.get)
+    for number, step in enumerate(steps):
+        if step[0] == "schedule":
+            was = model.get(step[1])
+            model[step[1]] = step[2]
+            queue.schedule(step[1], step[2], was)
+        if number in lost:
+            model.clear()
+    due = {key for key, expires in model.items() if expires <= 10}
+    found = queue.pop_expired(10, 1000)
+    assert set(found) == due
+    assert len(found) == len(due)
+    for key in found:
+        del model[key]
+    for _ in range(len(model)):
+        del model[queue.pop_soonest()]
+    assert queue.pop_soonest() is None
+    assert len(queue) == 0
 
 
 # -- ThrottledLog ------------------------------------------------------------------------------

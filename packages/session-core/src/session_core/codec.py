@@ -31,10 +31,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .accelerator import MARK, encode_json, find_msgspec, new_decoder, quote
+from .accelerator import MARK, encode_items, encode_json, find_msgspec, new_decoder, quote
 from .errors import UnstorableValue
 
-__all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_key"]
+__all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_flat", "encode_key"]
 
 MAX_DEPTH: Final = 100
 """How deep containers may be nested. The limit leaves room for the reader's own call stack."""
@@ -57,12 +57,25 @@ def encode(value: object) -> str:
             text = encode_json(value)
         except ValueError:  # NaN, or an int with too many digits
             text = MARK
-        # A key with a tilde is written otherwise, and half of a surrogate pair is no text.
-        if "~" not in text and ("\\" not in text or "\\ud" not in text):
+        if _is_final(text):
             return text
     from .tag import prepare
 
     return encode_json(prepare(value, 0))
+
+
+def encode_flat(values: dict[Any, Any]) -> str | None:
+    """Return the text of a dict, one line an item, or None if it has more than simple values.
+
+    For those it is what its `encode_field` would be in lines, at once.
+    """
+    if not (_TEXT.issuperset(map(type, values)) and _ATOMS.issuperset(map(type, values.values()))):
+        return None
+    try:
+        text = encode_items(values)
+    except ValueError:
+        return None
+    return text if _is_final(text) else None
 
 
 def encode_field(key: object, value: object) -> tuple[str, str]:
@@ -81,6 +94,11 @@ def encode_key(key: object) -> str:
     from .tag import prepare_key
 
     return f"{quote(prepare_key(key))}:"
+
+
+def _is_final(text: str) -> bool:
+    """Whether JSON says all: a key with a tilde, and half a surrogate pair, are written otherwise."""
+    return "~" not in text and ("\\" not in text or "\\ud" not in text)
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -55,7 +55,7 @@ from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
 from .record import Dead, Lines, Record, join_lines, micros
 from .session import UNKNOWN, DeletedSession, Session
-from .snapshot import Snapshot, encode_lines
+from .snapshot import Snapshot, encode_body, encode_lines
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -101,34 +101,35 @@ def write(
         return _drop(manager, session, change, "the store was unavailable")
     if session._status == "gone" and session._login is None:
         return _drop(manager, session, change, "the session had ended")
-    own = encode_lines(session)
-    lines = own
+    lines = None
     if base is not None:  # it went during this request: what was loaded is no longer ours
         lines = find_delta(session, base, session._assigned, session._cleared).only_set()
-    if not (lines or force or change or session._login):
+    wanted = session if lines is None else lines
+    if not (wanted or force or change or session._login):
         session.session_modified = False
         return None
-    return _create(manager, session, own, lines, change, force=force)
+    return _create(manager, session, lines, force, change)
 
 
 def _create(
     manager: SessionManager,
     session: Session,
-    own: Lines,
-    lines: Lines,
+    lines: Lines | None,
+    force: bool,
     change: Change | None,
-    *,
-    force: bool = False,
 ) -> Any:
-    """Store ``lines`` under a fresh id; ``own`` are those of all that the session holds."""
-    now = manager.clock()
-    owner, created = session._login or (None, now)
-    idle = session._idle or manager.idle_timeout
-    record = Record(
-        micros(created), micros(now), micros(idle), owner, persistent=session._persistent
-    )
-    record.body = join_lines(lines)
+    """Store ``lines``, or else all that the session holds, under a fresh id."""
+    now = micros(manager.clock())
+    owner, created = None, now
+    if session._login is not None:
+        owner, created = session._login[0], micros(session._login[1])
+    idle = micros(session._idle or manager.idle_timeout)
+    body = encode_body(session) if lines is None else join_lines(lines)
+    record = Record(created, now, idle, owner, persistent=session._persistent, body=body)
     result = None
+    own = None
+    if lines is not None or change is not None:
+        own = encode_lines(session)
     if change is not None:
         result, lines = _apply(change, record)
         if not (lines or force or session._login):
@@ -146,8 +147,8 @@ def _create(
         session._candidate = new_session_id()
         backoff = backoff or Backoff(manager.wait)
         backoff.pause()
-    if own is not lines:
-        lines = _show(session, record, own, lines)
+    if own is not None and lines is not None:
+        _show(session, record, own, lines)
     snapshot = Snapshot(record, dict(session), lines=lines)
     _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
@@ -214,7 +215,8 @@ def _update(
             done = done and _bury(manager, key, version, target_key, now)
         if done:
             if own is not None and lines is not None and (change is not None or outdated):
-                own = _show(session, record, own, lines)
+                _show(session, record, own, lines)
+                own = lines
             snapshot = base.after(session, delta.lines, record) if patched else None
             if snapshot is None:
                 complete = own is lines or own == lines
@@ -321,7 +323,8 @@ def _wrote(
     else:
         name = "logged in" if session._login else "renewed" if session._id else "created"
         manager.events.send(name, key)
-        manager.recent.forget(session._key)
+        if session._id is not None:
+            manager.recent.forget(session._key)
     session._answer = Answer(action, session_id, seconds, snapshot.record.persistent)
     session._snapshot, session._version = snapshot, UNKNOWN
     session._status = "live"
@@ -332,7 +335,7 @@ def _wrote(
     session.session_is_saved = True
 
 
-def _show(session: Session, record: Record, own: Lines, lines: Lines) -> Lines:
+def _show(session: Session, record: Record, own: Lines, lines: Lines) -> None:
     """Make the session hold what was stored, but keep the objects whose value is the same."""
     values = record.values()
     for key, line in lines.items():
@@ -340,7 +343,6 @@ def _show(session: Session, record: Record, own: Lines, lines: Lines) -> Lines:
             values[key] = session[key]
     dict.clear(session)
     dict.update(session, values)
-    return lines
 
 
 def _lost(
@@ -352,8 +354,7 @@ def _lost(
 ) -> Any:
     """The session ended after it was opened."""
     if session._login is not None:
-        own = whole(session, base, delta)
-        return _create(manager, session, own, delta.only_set(), change)
+        return _create(manager, session, delta.only_set(), False, change)
     session._status = "gone"
     return _drop(manager, session, change, "the session ended meanwhile")
 

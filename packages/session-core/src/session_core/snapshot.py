@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .accelerator import fingerprint
-from .codec import decode, encode_field
-from .record import Lines, Record, find_line
+from .codec import decode, encode_field, encode_flat
+from .record import Lines, Record, find_line, join_lines
 
-__all__ = ["ATOMS", "Recent", "Snapshot", "encode_lines", "read_snapshot"]
+__all__ = ["ATOMS", "Recent", "Snapshot", "encode_body", "encode_lines", "read_snapshot"]
 
 Prints = dict[Any, bytes | None]
 """The fingerprints of those values that may change in place; None where there can be none."""
@@ -187,6 +187,12 @@ def read_snapshot(record: Record) -> Snapshot:
 def encode_lines(values: dict[Any, Any]) -> Lines:
     """Return the lines of ``values``. Raises `UnstorableValue`."""
     return {key: encode_field(key, value)[1] for key, value in values.items()}
+
+
+def encode_body(values: dict[Any, Any]) -> str:
+    """Return the body of a record of ``values``. Raises `UnstorableValue`."""
+    body = encode_flat(values)
+    return join_lines(encode_lines(values)) if body is None else body
 
 
 def _copied(value: Any) -> Any:
