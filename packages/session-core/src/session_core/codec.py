@@ -29,6 +29,7 @@ is imported when there is one.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from .accelerator import MARK, encode_items, encode_json, find_msgspec, new_decoder, quote
@@ -89,6 +90,12 @@ def encode_field(key: object, value: object) -> tuple[str, str]:
 
 def encode_key(key: object) -> str:
     """Return the beginning of `encode_field`: the key and a colon. Raises `UnstorableValue`."""
+    # What a program calls its keys, it calls them in every request.
+    return _start(key) if type(key) is str and len(key) < 64 else _start.__wrapped__(key)
+
+
+@functools.lru_cache(512)
+def _start(key: object) -> str:
     if type(key) is str and key.isascii() and key[:1] != "~":
         return f"{quote(key)}:"
     from .tag import prepare_key

@@ -12,6 +12,7 @@ from typing import Any
 
 from .codec import encode_field
 from .record import Lines
+from .session import Session
 from .snapshot import Snapshot, encode_lines
 
 __all__ = ["Delta", "find_delta", "merge", "patch", "whole"]
@@ -51,32 +52,31 @@ def find_delta(
     if cleared:
         return Delta(encode_lines(session), cleared=True)
     before = snapshot.values
-    suspects = snapshot.changed_inside(session)
-    if suspects or len(assigned) != 1 or type(next(iter(assigned))) is not str:
+    keys: Collection[Any] = assigned
+    inside = snapshot.changed_inside(session)
+    if inside or len(assigned) != 1 or type(next(iter(assigned))) is not str:
         # In the session's order, and of keys that are equal, as 1 and True are, the one it has.
-        every = assigned.union(suspects)
-        suspects = [key for key in session if key in every]
-    else:
-        suspects = [key for key in assigned if key in session]
+        every = assigned.union(inside)
+        keys = [key for key in session if key in every]
     delta = Delta({})
     nested = []
-    new = at = end = 0
-    for key in suspects:
-        value = session[key]
-        known = key in before
-        same = known and key not in assigned
-        new += not known
-        start, line = encode_field(key, value)
-        if known:
-            at, end = snapshot.find_line(start)
+    new = 0
+    for key in keys:
+        if key not in session:
+            continue
+        start, line = encode_field(key, session[key])
+        if key not in before:
+            new += 1
+        else:
+            at, end = (0, 0) if snapshot.shared else snapshot.find_line(start)
             if snapshot.has_line(key, line, at, end):
                 continue
-            if same and not at and snapshot.differs_in_blanks(key, line):
-                continue
+            if key not in assigned:
+                if not at and snapshot.differs_in_blanks(key, line):
+                    continue
+                nested.append(key)
             delta.places[key] = at, end
         delta.lines[key] = line
-        if same:
-            nested.append(key)
     if nested:
         delta.nested = set(nested)
     if len(session) - new < len(before):
@@ -90,7 +90,7 @@ def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     For a request that has removed no key: then the session has the order of the body. Nothing of
     the rest is looked at, which for a large session saves most of the time.
     """
-    if delta.deleted or delta.cleared or not snapshot.is_lined:
+    if snapshot.shared or delta.deleted or delta.cleared or not snapshot.is_lined:
         return None
     body = snapshot.record.body
     moved = 0  # by how much the lines before have become longer
@@ -106,14 +106,12 @@ def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     return body
 
 
-def whole(session: dict[Any, Any], snapshot: Snapshot, delta: Delta) -> Lines:
+def whole(session: Session, snapshot: Snapshot, delta: Delta) -> Lines:
     """Return the lines of the session as this request sees it, in its own order."""
     if delta.cleared:
         return delta.lines
     lines = {**snapshot.lines, **delta.lines}
-    if list(lines) == list(session):
-        return lines
-    return {key: lines[key] for key in session}
+    return {key: lines[key] for key in session} if session._removed else lines
 
 
 def merge(fresh: Lines, delta: Delta) -> Lines:

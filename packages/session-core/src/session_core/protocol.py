@@ -186,7 +186,6 @@ def _update(
         lines: Lines | None = None
         if fresh is base and change is None and not session._removed:
             body = patch(base, delta)
-        patched = body is not None
         if body is None:
             own = own or whole(session, base, delta)
             if outdated:
@@ -214,10 +213,13 @@ def _update(
             done = manager.store.create(target_key, data, ttl)
             done = done and _bury(manager, key, version, target_key, now)
         if done:
-            if own is not None and lines is not None and (change is not None or outdated):
-                _show(session, record, own, lines)
-                own = lines
-            snapshot = base.after(session, delta.lines, record) if patched else None
+            snapshot = None
+            if own is not None and lines is not None:
+                if change is not None or outdated:
+                    _show(session, record, own, lines)
+                    own = lines
+                elif own is lines and not session._removed and not delta.cleared:
+                    snapshot = base.after(session, delta.lines, record, own)
             if snapshot is None:
                 complete = own is lines or own == lines
                 snapshot = Snapshot(record, dict(session), complete=complete, lines=own)

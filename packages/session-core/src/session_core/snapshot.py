@@ -72,32 +72,33 @@ class Snapshot:
 
     def changed_inside(self, session: dict[Any, Any]) -> list[Any]:
         """Return the keys of the values that may have changed in place: all that have, or more."""
-        if self.prints is None:
+        prints = self.prints
+        if prints is None:
             return [key for key, value in session.items() if type(value) not in ATOMS]
         changed = []
-        for key, known in self.prints.items():
+        for key, known in prints.items():
             if known is None or fingerprint(session.get(key)) != known:
                 changed.append(key)
         return changed
 
-    def after(self, session: dict[Any, Any], lines: Lines, record: Record) -> Snapshot | None:
-        """Return the snapshot of ``record``: this one, with ``lines`` from the session put into it.
+    def after(
+        self, session: dict[Any, Any], changed: Lines, record: Record, lines: Lines
+    ) -> Snapshot | None:
+        """Return the snapshot of ``record``: this one with those keys of the session that changed.
 
-        None if that takes more than to take over plain values.
+        None if there is more to it than to take over simple values. ``lines`` are all of it.
         """
-        if self.prints is None or len(record.body) > _SHAREABLE:
+        if not self.shared or len(record.body) > _SHAREABLE:
             return None
         values = self.values
-        if lines:
+        if changed:
             values = values.copy()
-            for key in lines:
+            for key in changed:
                 value = session[key]
                 if type(value) not in ATOMS or type(key) is not str or key in self.prints:
                     return None
                 values[key] = value
-        snapshot = Snapshot(record, values, self.prints, shared=True)
-        snapshot._is_lined = True
-        return snapshot
+        return Snapshot(record, values, self.prints, shared=True, lines=lines)
 
     def extended(self, record: Record) -> Snapshot:
         """Return the snapshot of ``record``, which is this one at another time."""
