@@ -71,6 +71,9 @@ class Scope(RequestSession):
         """
         self._start_response = None
         plugin = self._plugin
+        session = self.session
+        if session is not None and session.session_is_saved and self._environ["wsgi.url_scheme"] != "https":
+            plugin.warned_of_http = plugin.warned_of_http or warn_of_http(plugin, self._environ)
         if self._environ.get(plugin.attribute) is not self:
             logger.warning(
                 "request.%s was assigned to, which stores nothing: write request.%s.clear() and "
@@ -79,11 +82,6 @@ class Scope(RequestSession):
             )
         if self._hidden is not None:
             self._environ[plugin.attribute] = self._hidden
-
-    def _finish(self, headers: Headers, cookie: str | None) -> Headers:
-        if cookie is not None and not self._plugin.warned_of_http:
-            self._plugin.warned_of_http = warn_of_http(self._plugin, self._environ)
-        return super()._finish(headers, cookie)
 
     def _skipped(self, route: Any) -> bool:
         if "mountpoint.target" in route.config:  # Bottle's own skip=True on what it mounts

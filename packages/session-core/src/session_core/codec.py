@@ -82,7 +82,8 @@ def encode_flat(values: dict[Any, Any]) -> str | None:
 def encode_field(key: object, value: object) -> tuple[str, str]:
     """Return ``key:`` and ``key:value`` as they stand in an object. Raises `UnstorableValue`."""
     try:
-        start = encode_key(key)
+        # What a program calls its keys, it calls them in every request.
+        start = _start(key) if type(key) is str and len(key) < 64 else encode_key(key)
         return start, start + encode(value)
     except UnstorableValue as error:
         raise error.within(key) from None
@@ -90,17 +91,14 @@ def encode_field(key: object, value: object) -> tuple[str, str]:
 
 def encode_key(key: object) -> str:
     """Return the beginning of `encode_field`: the key and a colon. Raises `UnstorableValue`."""
-    # What a program calls its keys, it calls them in every request.
-    return _start(key) if type(key) is str and len(key) < 64 else _start.__wrapped__(key)
-
-
-@functools.lru_cache(512)
-def _start(key: object) -> str:
     if type(key) is str and key.isascii() and key[:1] != "~":
         return f"{quote(key)}:"
     from .tag import prepare_key
 
     return f"{quote(prepare_key(key))}:"
+
+
+_start: Final = functools.lru_cache(512)(encode_key)
 
 
 def _is_final(text: str) -> bool:

@@ -60,7 +60,7 @@ def find_delta(
         keys = [key for key in session if key in every]
     delta = Delta({})
     nested = []
-    new = 0
+    new = at = end = 0
     for key in keys:
         if key not in session:
             continue
@@ -68,8 +68,9 @@ def find_delta(
         if key not in before:
             new += 1
         else:
-            at, end = (0, 0) if snapshot.shared else snapshot.find_line(start)
-            if snapshot.has_line(key, line, at, end):
+            if not snapshot.shared:  # a small one has its lines at hand
+                at, end = snapshot.find_line(start)
+            if (snapshot.record.body[at:end] if at else snapshot.lines[key]) == line:
                 continue
             if key not in assigned:
                 if not at and snapshot.differs_in_blanks(key, line):

@@ -196,7 +196,9 @@ def _update(
                 lines = merge(fresh.lines, delta)
             body = join_lines(lines)
         now = manager.clock()
-        record = _next_record(session, fresh.record, delta, now)
+        record = fresh.record.renewed(now, session._idle)
+        if delta.cleared or session._login or session._persistent is not None:
+            _amend(record, session, delta)
         ttl = record.ttl(manager.absolute_timeout)
         if ttl <= 0:  # the absolute timeout has passed since the session was opened
             return _lost(manager, session, base, delta, change)
@@ -233,9 +235,8 @@ def _update(
         known = False
 
 
-def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> Record:
-    """Return the envelope to write: the stored one, with what this request changed of it."""
-    record = fresh.renewed(now, session._idle)
+def _amend(record: Record, session: Session, delta: Delta) -> None:
+    """Put what this request has changed of the envelope into the one to write."""
     if delta.cleared:
         record.epoch = int(record.epoch) + 1
     if session._login is not None:
@@ -243,7 +244,6 @@ def _next_record(session: Session, fresh: Record, delta: Delta, now: float) -> R
         record.owner, record.created = owner, micros(at)
     if session._persistent is not None:
         record.persistent = session._persistent
-    return record
 
 
 def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: float) -> bool:
@@ -272,7 +272,7 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     ):
         return
     record = base.record.renewed(now, None)
-    if not base.is_lined:  # what is written now promises lines
+    if not (base.shared or base.is_lined):  # that is promised of large ones
         record.body = join_lines(base.lines)
     ttl = record.ttl(manager.absolute_timeout)
     data = record.to_bytes()

@@ -15,7 +15,7 @@ Two or more lines of ASCII text. The first one is the envelope:
 - *owner*: what a login recorded, text or null, and then *created* is the time of that login.
   *persistent*: whether the client keeps the id when it is closed; null for what the application
   says. *lined*: the CRC-32 (ISO 3309) of what follows the envelope, by a writer that promises to
-  have laid it out in lines. Missing items are null.
+  have laid it out in lines; we give it for large sessions. Missing items are null.
 - *at*: when it ended; *reason*: "ended" or "renewed"; *next*: the store key of the successor, or
   null.
 
@@ -46,6 +46,7 @@ from .store import HEAD
 
 __all__ = [
     "MICRO",
+    "SMALL",
     "DamagedRecord",
     "Dead",
     "Lines",
@@ -63,10 +64,15 @@ _FORM: Final = f"sc{FORMAT}"
 MICRO: Final = 1_000_000
 LAST: Final = 1 << 62  # microseconds, 146,000 years: the latest time and the longest duration
 
+SMALL: Final = 4096
+"""Up to so many characters of the body, a record is handled whole. In a larger one only the lines
+that a request is about are looked at, for which it must be known that it is laid out in lines."""
+
 Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
-_NOBODY: Final = "[null,null,"  # how a tail begins that says nothing but the sum
+_NOTHING: Final = "[null,null]"  # the tail of most records
+_NOBODY: Final = "[null,null,"  # how that begins which says nothing but the sum
 _BETWEEN: Final = ",\n"
 
 _newer_format = re.compile(rb".{16} sc([0-9]{1,9})(?= )", re.DOTALL).match
@@ -137,11 +143,13 @@ class Record:
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         body = self.body
-        found = crc32(body.encode("ascii"))
-        if self.owner is None and self.persistent is None and not self.more:
-            self.tail = f"{_NOBODY}{found}]"
-        else:
+        found = crc32(body.encode("ascii")) if len(body) > SMALL else None
+        if self.owner is not None or self.persistent is not None or self.more:
             self.tail = _to_json([self.owner, self.persistent, found, *self.more])
+        elif found is None:
+            self.tail = _NOTHING
+        else:
+            self.tail = f"{_NOBODY}{found}]"
         saved = _decimal(self.saved)
         created = self.created
         if type(created) is not str:
@@ -261,7 +269,9 @@ def read_record(data: bytes) -> Record | Dead:
                     raise ValueError
                 if not 0 <= then + record.idle < 2 * LAST or len(created) + len(epoch) > 40:
                     raise ValueError
-                if not (tail.startswith(_NOBODY) and tail[len(_NOBODY) : -1].isdigit()):
+                if tail != _NOTHING and not (
+                    tail.startswith(_NOBODY) and tail[len(_NOBODY) : -1].isdigit()
+                ):
                     _read_tail(record, tail)
                 return record
             if kind == "dead":

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .accelerator import fingerprint
 from .codec import decode, encode_field, encode_flat
-from .record import Lines, Record, find_line, join_lines
+from .record import SMALL, Lines, Record, find_line, join_lines
 
 __all__ = ["ATOMS", "Recent", "Snapshot", "encode_body", "encode_lines", "read_snapshot"]
 
@@ -24,10 +24,6 @@ ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
 """Types of loaded values that may change in place, a tuple by what is in it."""
-
-_SHAREABLE: Final = 4096
-"""The largest body of which every request gets a copy, in characters. It takes longer to copy lists
-than to read them, when they are long."""
 
 _GENERATION: Final = 128
 
@@ -88,7 +84,7 @@ class Snapshot:
 
         None if there is more to it than to take over simple values. ``lines`` are all of it.
         """
-        if not self.shared or len(record.body) > _SHAREABLE:
+        if not self.shared or len(record.body) > SMALL:
             return None
         values = self.values
         if changed:
@@ -128,12 +124,6 @@ class Snapshot:
     def find_line(self, start: str) -> tuple[int, int]:
         """Return where the line that begins with ``start`` is in the body, or (0, 0)."""
         return find_line(self.record.body, start) if self.is_lined else (0, 0)
-
-    def has_line(self, key: Any, line: str, at: int, end: int) -> bool:
-        """Whether the line of ``key`` is ``line``; ``at`` and ``end``: as `find_line` said."""
-        if at:
-            return end - at == len(line) and self.record.body.startswith(line, at)
-        return self.lines[key] == line
 
     def differs_in_blanks(self, key: Any, line: str) -> bool:
         """Whether the stored line is ``line`` with blanks in it, by some other writer."""
@@ -176,7 +166,7 @@ class Recent:
 def read_snapshot(record: Record) -> Snapshot:
     """Return the snapshot of a record that was loaded. Raises `DamagedRecord`."""
     values = record.values()
-    shared = len(record.body) <= _SHAREABLE
+    shared = len(record.body) <= SMALL
     prints: Prints = {}
     for key, value in values.items():
         if type(value) in _CHANGEABLE:
