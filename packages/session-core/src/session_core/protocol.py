@@ -125,7 +125,7 @@ def _create(
         owner, created = session._login[0], micros(session._login[1])
     idle = micros(session._idle or manager.idle_timeout)
     body = encode_body(session) if lines is None else join_lines(lines)
-    record = Record(created, now, idle, owner, persistent=session._persistent, body=body)
+    record = Record(created, now, idle, owner, 0, session._persistent, (), body)
     result = None
     own = None
     if lines is not None or change is not None:
@@ -149,7 +149,7 @@ def _create(
         backoff.pause()
     if own is not None and lines is not None:
         _show(session, record, own, lines)
-    snapshot = Snapshot(record, dict(session), lines=lines)
+    snapshot = Snapshot(record, dict(session), None, lines)
     _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
 
@@ -224,7 +224,7 @@ def _update(
                     snapshot = base.after(session, delta.lines, record, own)
             if snapshot is None:
                 complete = own is lines or own == lines
-                snapshot = Snapshot(record, dict(session), complete=complete, lines=own)
+                snapshot = Snapshot(record, dict(session), None, own, False, complete)
             _wrote(manager, session, target, target_key, snapshot, data, ttl)
             return result
         manager.events.send("conflict", key)

@@ -45,10 +45,9 @@ class Snapshot:
         record: Record,
         values: dict[Any, Any],
         prints: Prints | None = None,
-        *,
+        lines: Lines | None = None,
         shared: bool = False,
         complete: bool = True,
-        lines: Lines | None = None,
     ) -> None:
         self.record = record
         self.values = values
@@ -94,17 +93,12 @@ class Snapshot:
                 if type(value) not in ATOMS or type(key) is not str or key in self.prints:
                     return None
                 values[key] = value
-        return Snapshot(record, values, self.prints, shared=True, lines=lines)
+        return Snapshot(record, values, self.prints, lines, True)
 
     def extended(self, record: Record) -> Snapshot:
         """Return the snapshot of ``record``, which is this one at another time."""
         return Snapshot(
-            record,
-            self.values,
-            self.prints,
-            shared=self.shared,
-            complete=self.complete,
-            lines=self._lines,
+            record, self.values, self.prints, self._lines, self.shared, self.complete
         )
 
     @property
@@ -172,7 +166,7 @@ def read_snapshot(record: Record) -> Snapshot:
         if type(value) in _CHANGEABLE:
             # The fingerprint of a copy: how often an object is referred to is part of it.
             prints[key] = fingerprint(_copied(value) if shared else value)
-    return Snapshot(record, values, prints, shared=shared)
+    return Snapshot(record, values, prints, None, shared)
 
 
 def encode_lines(values: dict[Any, Any]) -> Lines:
