@@ -389,10 +389,10 @@ def test_objects_that_hold_ids_or_data_do_not_show_them():
     session_id = new_session_id()
     record = Record(1, 2, 300, OWNER, body=f'{{"a":"{DATA}"}}')
     snapshot = Snapshot(read_record(record.to_bytes()), record.values())
-    delta = find_delta({"a": DATA, "b": DATA}, snapshot, {"b"}, False)
     manager = SessionManager(MemoryStore())
     session = manager.open()
     session["a"] = DATA
+    delta = find_delta(session, snapshot)
     answer = manager.commit(session)
     signer = CookieSigner(SECRET, cookie_name="sid")
     policy = CookiePolicy("sid")

@@ -115,7 +115,7 @@ class SimpleStore(CacheStore):
             expires = now + ttl
             self._entries[name] = (expires, record)
             self._queue.schedule(name, expires, was)
-            if self._queue.is_due(now):
+            if self._queue.due <= now:
                 self._free(now, STEPS)
             return True
 
@@ -130,7 +130,7 @@ class SimpleStore(CacheStore):
             self._entries[name] = (expires, record)
             if expires < entry[0]:
                 self._queue.schedule(name, expires, entry[0])
-            if self._queue.is_due(now):
+            if self._queue.due <= now:
                 self._free(now, STEPS)
             return True
 

@@ -8,6 +8,7 @@ nothing is ever scanned, and an extension costs nothing.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 
 __all__ = ["ExpiryQueue"]
@@ -20,11 +21,15 @@ class ExpiryQueue:
     is not there.
     """
 
-    __slots__ = ("_expiry_of", "_heap", "_stale")
+    __slots__ = ("_expiry_of", "_heap", "_stale", "due")
+
+    due: float
+    """`pop_expired` finds nothing before."""
 
     def __init__(self, expiry_of: Callable[[str], float | None]) -> None:
         self._expiry_of = expiry_of
         self._heap: list[tuple[float, str]] = []
+        self.due = math.inf
         self._stale = 0  # entries that are more than the one of a key that is there
 
     def __len__(self) -> int:
@@ -32,19 +37,16 @@ class ExpiryQueue:
 
     def schedule(self, key: str, expires: float, was: float | None = None) -> None:
         """Learn that ``key`` expires at ``expires`` now; ``was``: when it did, if it was there."""
-        if was is None:
+        if was is None or expires < was:
             heapq.heappush(self._heap, (expires, key))
-        elif expires < was:
-            heapq.heappush(self._heap, (expires, key))
-            self._note_stale()
+            if expires < self.due:
+                self.due = expires
+            if was is not None:
+                self._note_stale()
 
     def discard(self) -> None:
         """Learn that some key which was there was removed."""
         self._note_stale()
-
-    def is_due(self, now: float) -> bool:
-        """Whether `pop_expired` has anything to look at."""
-        return bool(self._heap) and self._heap[0][0] <= now
 
     def pop_expired(self, now: float, limit: int) -> list[str]:
         """Return keys that have expired by ``now``, after at most ``limit`` steps.
@@ -66,6 +68,7 @@ class ExpiryQueue:
                 self._drop_stale()
             else:
                 expired[key] = None
+        self.due = heap[0][0] if heap else math.inf
         return list(expired)
 
     def pop_soonest(self) -> str | None:

@@ -98,7 +98,8 @@ class MemoryStore:
         expires = now + ttl
         self._entries[key] = (expires, record)
         self._queue.schedule(key, expires, was)
-        self._free(now, _STEPS)
+        if self._queue.due <= now:
+            self._free(now, _STEPS)
 
     def _free(self, now: float, steps: int) -> int:
         expired = self._queue.pop_expired(now, steps)

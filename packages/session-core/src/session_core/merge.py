@@ -42,17 +42,16 @@ class Delta:
         return {key: line for key, line in self.lines.items() if key not in self.nested}
 
 
-def find_delta(
-    session: dict[Any, Any], snapshot: Snapshot, assigned: set[Any], cleared: bool
-) -> Delta:
+def find_delta(session: Session, snapshot: Snapshot) -> Delta:
     """Return what differs between the session and what was loaded. Raises `UnstorableValue`.
 
-    What may differ are the keys that were ``assigned``, and the values that may change in place.
+    What may differ are the keys that were assigned, and the values that may change in place.
     """
-    if cleared:
+    if session._cleared:
         return Delta(encode_lines(session), cleared=True)
     before = snapshot.values
-    keys: Collection[Any] = assigned
+    keys: Collection[Any]
+    keys = assigned = session._assigned
     inside = snapshot.changed_inside(session)
     if inside or len(assigned) != 1 or type(next(iter(assigned))) is not str:
         # In the session's order, and of keys that are equal, as 1 and True are, the one it has.
@@ -60,14 +59,12 @@ def find_delta(
         keys = [key for key in session if key in every]
     delta = Delta({})
     nested = []
-    new = at = end = 0
+    at = end = 0
     for key in keys:
         if key not in session:
             continue
         start, line = encode_field(key, session[key])
-        if key not in before:
-            new += 1
-        else:
+        if key in before:
             if not snapshot.shared:  # a small one has its lines at hand
                 at, end = snapshot.find_line(start)
             if (snapshot.record.body[at:end] if at else snapshot.lines[key]) == line:
@@ -80,7 +77,7 @@ def find_delta(
         delta.lines[key] = line
     if nested:
         delta.nested = set(nested)
-    if len(session) - new < len(before):
+    if session._removed:
         delta.deleted = [key for key in before if key not in session]
     return delta
 
@@ -91,7 +88,7 @@ def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     For a request that has removed no key: then the session has the order of the body. Nothing of
     the rest is looked at, which for a large session saves most of the time.
     """
-    if snapshot.shared or delta.deleted or delta.cleared or not snapshot.is_lined:
+    if delta.deleted or delta.cleared or not snapshot.is_lined:
         return None
     body = snapshot.record.body
     moved = 0  # by how much the lines before have become longer

@@ -87,7 +87,7 @@ def changed(session: Session) -> bool:
         return bool(session) and session._status == "new"
     if session._status == "gone":
         return False
-    return bool(find_delta(session, base, session._assigned, session._cleared))
+    return bool(find_delta(session, base))
 
 
 def write(
@@ -103,7 +103,7 @@ def write(
         return _drop(manager, session, change, "the session had ended")
     lines = None
     if base is not None:  # it went during this request: what was loaded is no longer ours
-        lines = find_delta(session, base, session._assigned, session._cleared).only_set()
+        lines = find_delta(session, base).only_set()
     wanted = session if lines is None else lines
     if not (wanted or force or change or session._login):
         session.session_modified = False
@@ -158,7 +158,7 @@ def _update(
     manager: SessionManager, session: Session, base: Snapshot, force: bool, change: Change | None
 ) -> Any:
     """Store the changes of a session that was live when it was opened."""
-    delta = find_delta(session, base, session._assigned, session._cleared)
+    delta = find_delta(session, base)
     wanted = force or change or session.session_modified or session._idle or delta
     if not wanted and session._candidate is None:
         return _roll(manager, session, base)
@@ -184,7 +184,7 @@ def _update(
             return _drop(manager, session, change, "the session was cleared meanwhile")
         body: str | None = None
         lines: Lines | None = None
-        if fresh is base and change is None and not session._removed:
+        if fresh is base and change is None and not (base.shared or session._removed):
             body = patch(base, delta)
         if body is None:
             own = own or whole(session, base, delta)

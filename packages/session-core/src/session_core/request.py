@@ -242,7 +242,9 @@ class RequestSession:
         if action == "issue" or (
             action == "extend" and (persistent or self._is_outdated(session_id))
         ):
-            return options.cookie.issue(session_id, min(seconds, LONGEST) if persistent else None)
+            if not persistent:
+                return options.cookie.issue(session_id, None)
+            return options.cookie.issue(session_id, seconds if seconds < LONGEST else LONGEST)
         return None
 
     def _is_outdated(self, session_id: str) -> bool:

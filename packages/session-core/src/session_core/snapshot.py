@@ -182,11 +182,12 @@ def encode_body(values: dict[Any, Any]) -> str:
 
 def _copied(value: Any) -> Any:
     """Return a copy of a loaded value that shares nothing with it that can change."""
-    kind = type(value)
-    if kind is dict:
+    if type(value) is dict:
+        if _CHANGEABLE.isdisjoint(map(type, value.values())):
+            return value.copy()
         return {
             key: _copied(item) if type(item) in _CHANGEABLE else item for key, item in value.items()
         }
-    if kind is set:
-        return value.copy()
-    return kind([_copied(item) if type(item) in _CHANGEABLE else item for item in value])
+    if _CHANGEABLE.isdisjoint(map(type, value)):
+        return value if type(value) is tuple else value.copy()
+    return type(value)([_copied(item) if type(item) in _CHANGEABLE else item for item in value])

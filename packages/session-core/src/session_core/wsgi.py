@@ -108,9 +108,12 @@ def get_session(environ: dict[str, Any], key: str = KEY) -> Session:
 
 def watch(body: Iterable[bytes], request: RequestSession) -> Iterable[bytes]:
     """Return the body, such that changes of the session while it streams leave a trace."""
-    if request.session is None or isinstance(body, list | tuple):
+    if request.session is None or isinstance(body, _WHOLE):
         return body
     return _Watched(body, request)
+
+
+_WHOLE: Final = (list, tuple)  # what runs no code when it is iterated
 
 
 class _Watched:
