@@ -70,8 +70,9 @@ def encode_flat(values: dict[Any, Any]) -> str | None:
 
     For those it is what its `encode_field` would be in lines, at once.
     """
-    if not (_TEXT.issuperset(map(type, values)) and _ATOMS.issuperset(map(type, values.values()))):
-        return None
+    for key, value in values.items():
+        if type(key) is not str or type(value) not in _ATOMS:
+            return None
     try:
         text = encode_items(values)
     except ValueError:

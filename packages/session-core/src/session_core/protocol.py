@@ -119,17 +119,18 @@ def _create(
     change: Change | None,
 ) -> Any:
     """Store ``lines``, or else all that the session holds, under a fresh id."""
-    now = micros(manager.clock())
-    owner, created = None, now
+    now = created = micros(manager.clock())
+    owner = None
     if session._login is not None:
         owner, created = session._login[0], micros(session._login[1])
     idle = micros(session._idle or manager.idle_timeout)
-    body = encode_body(session) if lines is None else join_lines(lines)
+    values = dict(session)
+    body = encode_body(values) if lines is None else join_lines(lines)
     record = Record(created, now, idle, owner, 0, session._persistent, (), body)
     result = None
     own = None
     if lines is not None or change is not None:
-        own = encode_lines(session)
+        own = encode_lines(values)
     if change is not None:
         result, lines = _apply(change, record)
         if not (lines or force or session._login):
@@ -149,7 +150,8 @@ def _create(
         backoff.pause()
     if own is not None and lines is not None:
         _show(session, record, own, lines)
-    snapshot = Snapshot(record, dict(session), None, lines)
+        values = dict(session)
+    snapshot = Snapshot(record, values, None, lines)
     _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
 
