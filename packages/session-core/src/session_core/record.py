@@ -150,7 +150,8 @@ class Record:
             self.tail = _NOTHING
         else:
             self.tail = f"{_NOBODY}{found}]"
-        saved = _decimal(self.saved)
+        digits = str(self.saved)
+        saved = f"{digits[:-6]}.{digits[-6:]}" if len(digits) > 6 else _decimal(self.saved)
         created = self.created
         if type(created) is not str:
             created = saved if created == self.saved else _decimal(int(created))

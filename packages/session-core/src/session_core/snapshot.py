@@ -8,6 +8,7 @@ the very bytes that it was made from, so nothing can be out of date.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from .accelerator import fingerprint
@@ -16,8 +17,9 @@ from .record import SMALL, Lines, Record, find_line, join_lines
 
 __all__ = ["ATOMS", "Recent", "Snapshot", "encode_body", "encode_lines", "read_snapshot"]
 
-Prints = dict[Any, bytes | None]
-"""The fingerprints of those values that may change in place; None where there can be none."""
+Prints = dict[Any, tuple[bytes | None, Callable[[Any], Any]]]
+"""Of each value that may change in place the fingerprint, None if there can be none, and what copies
+it."""
 
 ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 """Types whose values never change, and are read back as they were written."""
@@ -62,8 +64,8 @@ class Snapshot:
         values = self.values
         dict.update(session, values)
         if self.shared and self.prints:
-            for key in self.prints:
-                dict.__setitem__(session, key, _copied(values[key]))
+            for key, (_, copy) in self.prints.items():
+                dict.__setitem__(session, key, copy(values[key]))
 
     def changed_inside(self, session: dict[Any, Any]) -> list[Any]:
         """Return the keys of the values that may have changed in place: all that have, or more."""
@@ -71,7 +73,7 @@ class Snapshot:
         if prints is None:
             return [key for key, value in session.items() if type(value) not in ATOMS]
         changed = []
-        for key, known in prints.items():
+        for key, (known, _) in prints.items():
             if known is None or fingerprint(session.get(key)) != known:
                 changed.append(key)
         return changed
@@ -164,8 +166,9 @@ def read_snapshot(record: Record) -> Snapshot:
     prints: Prints = {}
     for key, value in values.items():
         if type(value) in _CHANGEABLE:
+            copy = _find_copy(value)
             # The fingerprint of a copy: how often an object is referred to is part of it.
-            prints[key] = fingerprint(_copied(value) if shared else value)
+            prints[key] = fingerprint(copy(value) if shared else value), copy
     return Snapshot(record, values, prints, None, shared)
 
 
@@ -180,14 +183,19 @@ def encode_body(values: dict[Any, Any]) -> str:
     return join_lines(encode_lines(values)) if body is None else body
 
 
-def _copied(value: Any) -> Any:
-    """Return a copy of a loaded value that shares nothing with it that can change."""
+def _find_copy(value: Any) -> Callable[[Any], Any]:
+    """Return what copies ``value`` so that the copy shares nothing with it that can change."""
+    kind = type(value)
+    items = value.values() if kind is dict else value
+    if kind is not tuple and _CHANGEABLE.isdisjoint(map(type, items)):
+        copy: Callable[[Any], Any] = kind.copy
+        return copy
+    return _copy_deep
+
+
+def _copy_deep(value: Any) -> Any:
     if type(value) is dict:
-        if _CHANGEABLE.isdisjoint(map(type, value.values())):
-            return value.copy()
-        return {
-            key: _copied(item) if type(item) in _CHANGEABLE else item for key, item in value.items()
-        }
-    if _CHANGEABLE.isdisjoint(map(type, value)):
-        return value if type(value) is tuple else value.copy()
-    return type(value)([_copied(item) if type(item) in _CHANGEABLE else item for item in value])
+        return {key: _copy_deep(item) for key, item in value.items()}
+    if type(value) in _CHANGEABLE:
+        return type(value)([_copy_deep(item) for item in value])
+    return value
