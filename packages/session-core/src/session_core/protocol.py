@@ -44,6 +44,7 @@ with the old id from starting a new session whose cookie would throw the user ou
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,9 +54,10 @@ from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
-from .record import Dead, Lines, Record, join_lines, micros
+from .record import Dead, Lines, Record, join_lines
 from .session import UNKNOWN, DeletedSession, Session
 from .snapshot import Snapshot, encode_body, encode_lines
+from .terms import Terms, micros
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -123,10 +125,10 @@ def _create(
     owner = None
     if session._login is not None:
         owner, created = session._login[0], micros(session._login[1])
-    idle = micros(session._idle or manager.idle_timeout)
+    terms = _new_terms(session._idle or manager.idle_timeout, owner, session._persistent)
     values = dict(session)
     body = encode_body(values) if lines is None else join_lines(lines)
-    record = Record(created, now, idle, owner, 0, session._persistent, (), body)
+    record = Record(created, now, terms, body)
     result = None
     own = None
     if lines is not None or change is not None:
@@ -179,7 +181,7 @@ def _update(
             return _lost(manager, session, base, delta, change)
         outdated = (
             fresh is not base
-            and int(fresh.record.epoch) > int(base.record.epoch)
+            and fresh.record.terms.epoch > base.record.terms.epoch
             and not delta.cleared
         )
         if outdated and session._login is None:
@@ -198,13 +200,12 @@ def _update(
                 lines = merge(fresh.lines, delta)
             body = join_lines(lines)
         now = manager.clock()
-        record = fresh.record.renewed(now, session._idle)
-        if delta.cleared or session._login or session._persistent is not None:
+        record = Record(fresh.record.created, micros(now), fresh.record.terms, body)
+        if delta.cleared or session._idle or session._login or session._persistent is not None:
             _amend(record, session, delta)
         ttl = record.ttl(manager.absolute_timeout)
         if ttl <= 0:  # the absolute timeout has passed since the session was opened
             return _lost(manager, session, base, delta, change)
-        record.body = body
         if change is not None:
             result, lines = _apply(change, record)
         data = _sealed(manager, record)
@@ -237,15 +238,24 @@ def _update(
         known = False
 
 
+@functools.lru_cache(64)
+def _new_terms(idle: float, owner: str | None, persistent: bool | None) -> Terms:
+    return Terms(micros(idle), owner, 0, persistent)
+
+
 def _amend(record: Record, session: Session, delta: Delta) -> None:
     """Put what this request has changed of the envelope into the one to write."""
+    changes: dict[str, Any] = {}
+    if session._idle is not None:
+        changes["idle"] = micros(session._idle)
     if delta.cleared:
-        record.epoch = int(record.epoch) + 1
+        changes["epoch"] = record.terms.epoch + 1
     if session._login is not None:
-        owner, at = session._login
-        record.owner, record.created = owner, micros(at)
+        changes["owner"], at = session._login
+        record.created = micros(at)
     if session._persistent is not None:
-        record.persistent = session._persistent
+        changes["persistent"] = session._persistent
+    record.terms = record.terms.but(**changes)
 
 
 def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: float) -> bool:
@@ -270,10 +280,10 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     if (
         not manager.rolling
         or version is UNKNOWN
-        or micros(now) - base.record.saved < base.record.idle / 10
+        or micros(now) - base.record.saved < base.record.terms.idle / 10
     ):
         return
-    record = base.record.renewed(now, None)
+    record = Record(base.record.created, micros(now), base.record.terms, base.record.body)
     if not (base.shared or base.is_lined):  # that is promised of large ones
         record.body = join_lines(base.lines)
     ttl = record.ttl(manager.absolute_timeout)
@@ -282,7 +292,7 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
         session._snapshot, session._version = base.extended(record), UNKNOWN
         if base.shared:
             manager.recent.put(session._key, data, session._snapshot)
-        session._answer = Answer("extend", session._id or "", ttl, record.persistent)
+        session._answer = Answer("extend", session._id or "", ttl, record.terms.persistent)
 
 
 def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
@@ -329,7 +339,7 @@ def _wrote(
         manager.events.send(name, key)
         if session._id is not None:
             manager.recent.forget(session._key)
-    session._answer = Answer(action, session_id, seconds, snapshot.record.persistent)
+    session._answer = Answer(action, session_id, seconds, snapshot.record.terms.persistent)
     session._snapshot, session._version = snapshot, UNKNOWN
     session._status = "live"
     session._id, session._key, session._candidate = session_id, key, None

@@ -33,7 +33,6 @@ each comma between two keys, none anywhere else, and no blanks outside of string
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 from binascii import crc32
@@ -43,26 +42,22 @@ from typing import Any, Final
 from .codec import decode, encode_field, encode_key
 from .errors import NewerRecord
 from .store import HEAD
+from .terms import LAST, MICRO, Terms, as_micros, decimal, from_json, micros, read_terms, to_json
 
 __all__ = [
-    "MICRO",
     "SMALL",
     "DamagedRecord",
     "Dead",
     "Lines",
     "Record",
-    "as_micros",
     "find_line",
     "join_lines",
-    "micros",
     "read_record",
     "split_lines",
 ]
 
 FORMAT: Final = 1
 _FORM: Final = f"sc{FORMAT}"
-MICRO: Final = 1_000_000
-LAST: Final = 1 << 62  # microseconds, 146,000 years: the latest time and the longest duration
 
 SMALL: Final = 4096
 """Up to so many characters of the body, a record is handled whole. In a larger one only the lines
@@ -71,13 +66,9 @@ that a request is about are looked at, for which it must be known that it is lai
 Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
-_NOTHING: Final = "[null,null]"  # the tail of most records
-_NOBODY: Final = "[null,null,"  # how that begins which says nothing but the sum
 _BETWEEN: Final = ",\n"
 
 _newer_format = re.compile(rb".{16} sc([0-9]{1,9})(?= )", re.DOTALL).match
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
-_from_json = json.JSONDecoder().decode
 
 # Whatever reading bytes that are not ours may raise.
 _UNREADABLE: Final = (
@@ -95,77 +86,38 @@ class DamagedRecord(Exception):
 
 
 class Record:
-    """The state of a live session, as stored. Times and durations are whole microseconds.
+    """The state of a live session, as stored.
 
-    ``created`` and ``epoch`` are text, as read, until somebody needs their value: turning text into
-    a number is what takes the longest in reading an envelope.
+    - ``created`` and ``saved``: when, in whole microseconds. ``created`` is text, as read, until
+      somebody needs its value.
+    - ``terms``: what holds for the session.
+    - ``body``: its data.
     """
 
-    __slots__ = ("body", "created", "epoch", "idle", "more", "owner", "persistent", "saved",
-                 "tail")  # fmt: skip
+    __slots__ = ("body", "created", "saved", "terms")
 
-    def __init__(
-        self,
-        created: int | str,
-        saved: int,
-        idle: int,
-        owner: str | None = None,
-        epoch: int | str = 0,
-        persistent: bool | None = None,
-        more: tuple[Any, ...] = (),
-        body: str = "{}",
-        tail: str = "",
-    ) -> None:
+    def __init__(self, created: int | str, saved: int, terms: Terms, body: str = "{}") -> None:
         self.created = created
         self.saved = saved
-        self.idle = idle
-        self.owner = owner
-        self.epoch = epoch
-        self.persistent = persistent
-        self.more = more
+        self.terms = terms
         self.body = body
-        self.tail = tail
-
-    def renewed(self, now: float, idle: float | None) -> Record:
-        """Return a copy that is saved now, with this idle timeout if there is one (seconds)."""
-        return Record(
-            self.created,
-            micros(now),
-            self.idle if idle is None else micros(idle),
-            self.owner,
-            self.epoch,
-            self.persistent,
-            self.more,
-            self.body,
-            self.tail,
-        )
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         body = self.body
-        found = crc32(body.encode("ascii")) if len(body) > SMALL else None
-        if self.owner is not None or self.persistent is not None or self.more:
-            self.tail = _to_json([self.owner, self.persistent, found, *self.more])
-        elif found is None:
-            self.tail = _NOTHING
-        else:
-            self.tail = f"{_NOBODY}{found}]"
-        digits = str(self.saved)
-        saved = f"{digits[:-6]}.{digits[-6:]}" if len(digits) > 6 else _decimal(self.saved)
+        if len(body) > SMALL:
+            self.terms = self.terms.but(lined=crc32(body.encode("ascii")))
+        saved = decimal(self.saved)
         created = self.created
         if type(created) is not str:
-            created = saved if created == self.saved else _decimal(int(created))
+            created = saved if created == self.saved else decimal(int(created))
         return (
-            f"{_new_head()} {_FORM} live {created} {saved} {_duration_text(self.idle)} "
-            f"{self.epoch} {self.tail}\n{body}"
-        ).encode("ascii")
+            f"{_new_head()} {_FORM} live {created} {saved} {self.terms.text}\n{body}".encode("ascii")
+        )
 
     def is_lined(self, keys: Collection[Any]) -> bool:
         """Whether the body, which has these keys, is laid out in lines for certain."""
-        if not keys:
-            return False
-        found = crc32(self.body.encode("ascii"))
-        return self.tail == f"{_NOBODY}{found}]" or _sum_of(self.tail) == found
+        return bool(keys) and self.terms.lined == crc32(self.body.encode("ascii"))
 
     def values(self) -> dict[Any, Any]:
         """Return the session's data. Raises `DamagedRecord`."""
@@ -195,7 +147,7 @@ class Record:
 
         In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if any.
         """
-        idle_end = (self.saved + self.idle) / MICRO
+        idle_end = (self.saved + self.terms.idle) / MICRO
         return (
             idle_end
             if absolute is None
@@ -204,7 +156,7 @@ class Record:
 
     def ttl(self, absolute: float | None) -> float:
         """Return how many seconds after it was saved it ends."""
-        idle = self.idle / MICRO
+        idle = self.terms.idle / MICRO
         if absolute is None:
             return idle
         return min(idle, absolute - (self.saved - as_micros(self.created)) / MICRO)
@@ -222,8 +174,8 @@ class Dead:
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        tail = _to_json([self.reason, self.next])
-        return f"{_new_head()} sc{FORMAT} dead {_decimal(micros(self.at))} {tail}\n".encode("ascii")
+        tail = to_json([self.reason, self.next])
+        return f"{_new_head()} sc{FORMAT} dead {decimal(micros(self.at))} {tail}\n".encode("ascii")
 
 
 def join_lines(lines: Lines) -> str:
@@ -258,26 +210,24 @@ def read_record(data: bytes) -> Record | Dead:
     """Return what ``data`` says. Raises `DamagedRecord`, or `NewerRecord` for a later format."""
     try:
         end = data.index(b"\n")
-        head, form, kind, *fields = data[:end].decode("ascii").split(" ", 7)
+        head, form, kind, *fields = data[:end].decode("ascii").split(" ", 5)
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
-                created, saved, idle, epoch, tail = fields
-                then = int(saved[:-7] + saved[-6:]) if saved[-7:-6] == "." else as_micros(saved)
-                body = data[end + 1 :].decode("ascii")
-                record = Record(created, then, _duration(idle), None, epoch, None, (), body, tail)
-                # Whether those will do that are left as text: as numbers they are needed rarely.
-                if not (epoch.isdigit() and created.replace(".", "", 1).isdigit()):
+                created, saved, text = fields
+                then = as_micros(saved)
+                # As a number it is needed rarely.
+                if not created.replace(".", "", 1).isdigit() or len(created) > 40:
                     raise ValueError
-                if not 0 <= then + record.idle < 2 * LAST or len(created) + len(epoch) > 40:
+                small = len(data) - end <= SMALL
+                terms = _usual_terms(text) if small else read_terms(text)
+                if not 0 <= then + terms.idle < 2 * LAST:
                     raise ValueError
-                if tail != _NOTHING and not (
-                    tail.startswith(_NOBODY) and tail[len(_NOBODY) : -1].isdigit()
-                ):
-                    _read_tail(record, tail)
-                return record
+                return Record(created, then, terms, data[end + 1 :].decode("ascii"))
             if kind == "dead":
-                reason, successor, *_ = _from_json(" ".join(fields[1:]))
-                return Dead(str(reason), as_micros(fields[0]) / MICRO, _text_or_none(successor))
+                reason, successor, *_ = from_json(" ".join(fields[1:]))
+                if not isinstance(reason, str) or not isinstance(successor, str | None):
+                    raise TypeError("text is expected")
+                return Dead(reason, as_micros(fields[0]) / MICRO, successor)
     except _UNREADABLE as error:
         _refuse_newer(data)
         raise DamagedRecord(type(error).__name__) from error
@@ -294,46 +244,8 @@ def _refuse_newer(data: bytes) -> None:
         )
 
 
-def _sum_of(tail: str) -> object:
-    items = _from_json(tail) if tail else []
-    return items[2] if len(items) > 2 else None
-
-
-def _read_tail(record: Record, tail: str) -> None:
-    items = _from_json(tail)
-    if type(items) is not list:
-        raise TypeError("a list is expected")
-    items += [None] * (2 - len(items))
-    record.owner = _text_or_none(items[0])
-    record.persistent = _bool_or_none(items[1])
-    record.more = tuple(items[3:])
-
-
-def micros(seconds: float) -> int:
-    """Return a time or a duration in seconds as a record holds it."""
-    value = int(seconds * MICRO + 0.5)
-    return value if value < LAST else LAST  # noqa: PLR1730 -- min() takes twice as long
-
-
-def as_micros(text: str | int) -> int:
-    """Return the value of a time or a duration in a record."""
-    if isinstance(text, int):
-        return text
-    if text[-7:-6] == ".":  # six decimals, as we write
-        return int(text[:-7] + text[-6:])
-    return micros(float(text))
-
-
-def _decimal(value: int) -> str:
-    digits = str(value)
-    if len(digits) <= 6:
-        digits = digits.zfill(7)
-    return f"{digits[:-6]}.{digits[-6:]}"
-
-
-# Few durations are in use, the same for most sessions.
-_duration = functools.lru_cache(64)(as_micros)
-_duration_text = functools.lru_cache(64)(_decimal)
+# Of large records each has terms of its own, because a sum is part of them.
+_usual_terms = functools.lru_cache(256)(read_terms)
 
 
 _heads: Final[list[str]] = []
@@ -350,15 +262,3 @@ def _new_head() -> str:
         except IndexError:
             digits = os.urandom(HEAD // 2 * 64).hex()
             _heads.extend(digits[at : at + HEAD] for at in range(0, len(digits), HEAD))
-
-
-def _text_or_none(item: object) -> str | None:
-    if item is None or isinstance(item, str):
-        return item
-    raise TypeError("text or null is expected")
-
-
-def _bool_or_none(item: object) -> bool | None:
-    if item is None or isinstance(item, bool):
-        return item
-    raise TypeError("true, false or null is expected")

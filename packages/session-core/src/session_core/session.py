@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
-from .record import MICRO, as_micros
+from .terms import MICRO, as_micros
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -139,14 +139,14 @@ class Session(dict[Any, Any]):
         """Whom `session_login` named, or None."""
         if self._login is not None:
             return self._login[0]
-        return None if self._snapshot is None else self._snapshot.record.owner
+        return None if self._snapshot is None else self._snapshot.record.terms.owner
 
     @property
     def session_authenticated_at(self) -> float | None:
         """When `session_login` was last called, in seconds since the epoch, or None."""
         if self._login is not None:
             return self._login[1]
-        if self._snapshot is None or self._snapshot.record.owner is None:
+        if self._snapshot is None or self._snapshot.record.terms.owner is None:
             return None
         return as_micros(self._snapshot.record.created) / MICRO  # a login starts that clock again
 
@@ -173,7 +173,7 @@ class Session(dict[Any, Any]):
         takes effect with the next commit and stays with the session, also after a renewal.
         """
         if self._persistent is None and self._snapshot is not None:
-            return self._snapshot.record.persistent
+            return self._snapshot.record.terms.persistent
         return self._persistent
 
     @session_persistent.setter
