@@ -41,6 +41,7 @@ from .record import Dead
 from .session import ClosedSession, Session
 from .snapshot import Recent, Snapshot
 from .store import find_store
+from .terms import LAST
 from .throttle import ThrottledLog
 
 __all__ = ["SessionManager", "default_manager", "seconds"]
@@ -320,4 +321,4 @@ def seconds(name: str, duration: float | timedelta) -> float:
         raise ConfigurationError(
             f"{name} must be a number of seconds above 0, or a timedelta, not {duration!r}"
         )
-    return value if type(value) in (int, float) else float(value)
+    return min(value if type(value) in (int, float) else float(value), LAST)

@@ -57,7 +57,7 @@ from .merge import Delta, find_delta, merge, patch, whole
 from .record import Dead, Lines, Record, join_lines
 from .session import UNKNOWN, DeletedSession, Session
 from .snapshot import Snapshot, encode_body, encode_lines
-from .terms import Terms, micros
+from .terms import Terms
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -121,10 +121,10 @@ def _create(
     change: Change | None,
 ) -> Any:
     """Store ``lines``, or else all that the session holds, under a fresh id."""
-    now = created = micros(manager.clock())
+    now = created = manager.clock()
     owner = None
     if session._login is not None:
-        owner, created = session._login[0], micros(session._login[1])
+        owner, created = session._login[0], session._login[1]
     terms = _new_terms(session._idle or manager.idle_timeout, owner, session._persistent)
     values = dict(session)
     body = encode_body(values) if lines is None else join_lines(lines)
@@ -200,7 +200,7 @@ def _update(
                 lines = merge(fresh.lines, delta)
             body = join_lines(lines)
         now = manager.clock()
-        record = Record(fresh.record.created, micros(now), fresh.record.terms, body)
+        record = Record(fresh.record.created, now, fresh.record.terms, body)
         if delta.cleared or session._idle or session._login or session._persistent is not None:
             _amend(record, session, delta)
         ttl = record.ttl(manager.absolute_timeout)
@@ -240,19 +240,19 @@ def _update(
 
 @functools.lru_cache(64)
 def _new_terms(idle: float, owner: str | None, persistent: bool | None) -> Terms:
-    return Terms(micros(idle), owner, 0, persistent)
+    return Terms(idle, owner, 0, persistent)
 
 
 def _amend(record: Record, session: Session, delta: Delta) -> None:
     """Put what this request has changed of the envelope into the one to write."""
     changes: dict[str, Any] = {}
     if session._idle is not None:
-        changes["idle"] = micros(session._idle)
+        changes["idle"] = session._idle
     if delta.cleared:
         changes["epoch"] = record.terms.epoch + 1
     if session._login is not None:
         changes["owner"], at = session._login
-        record.created = micros(at)
+        record.created = at
     if session._persistent is not None:
         changes["persistent"] = session._persistent
     record.terms = record.terms.but(**changes)
@@ -280,10 +280,10 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     if (
         not manager.rolling
         or version is UNKNOWN
-        or micros(now) - base.record.saved < base.record.terms.idle / 10
+        or now - base.record.saved < base.record.terms.idle / 10
     ):
         return
-    record = Record(base.record.created, micros(now), base.record.terms, base.record.body)
+    record = Record(base.record.created, now, base.record.terms, base.record.body)
     if not (base.shared or base.is_lined):  # that is promised of large ones
         record.body = join_lines(base.lines)
     ttl = record.ttl(manager.absolute_timeout)

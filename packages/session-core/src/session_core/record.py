@@ -42,7 +42,7 @@ from typing import Any, Final
 from .codec import decode, encode_field, encode_key
 from .errors import NewerRecord
 from .store import HEAD
-from .terms import LAST, MICRO, Terms, as_micros, decimal, from_json, micros, read_terms, to_json
+from .terms import LAST, Terms, from_json, read_terms, to_json
 
 __all__ = [
     "SMALL",
@@ -88,15 +88,15 @@ class DamagedRecord(Exception):
 class Record:
     """The state of a live session, as stored.
 
-    - ``created`` and ``saved``: when, in whole microseconds. ``created`` is text, as read, until
-      somebody needs its value.
+    - ``created`` and ``saved``: when, in seconds since the epoch. ``created`` is text, as read,
+      until somebody needs its value.
     - ``terms``: what holds for the session.
     - ``body``: its data.
     """
 
     __slots__ = ("body", "created", "saved", "terms")
 
-    def __init__(self, created: int | str, saved: int, terms: Terms, body: str = "{}") -> None:
+    def __init__(self, created: float | str, saved: float, terms: Terms, body: str = "{}") -> None:
         self.created = created
         self.saved = saved
         self.terms = terms
@@ -107,10 +107,10 @@ class Record:
         body = self.body
         if len(body) > SMALL:
             self.terms = self.terms.but(lined=crc32(body.encode("ascii")))
-        saved = decimal(self.saved)
+        saved = f"{self.saved:.6f}"
         created = self.created
         if type(created) is not str:
-            created = saved if created == self.saved else decimal(int(created))
+            created = saved if created == self.saved else f"{created:.6f}"
         return (
             f"{_new_head()} {_FORM} live {created} {saved} {self.terms.text}\n{body}".encode("ascii")
         )
@@ -147,19 +147,16 @@ class Record:
 
         In seconds since the epoch; ``absolute`` is the absolute timeout in seconds, if any.
         """
-        idle_end = (self.saved + self.terms.idle) / MICRO
-        return (
-            idle_end
-            if absolute is None
-            else min(idle_end, as_micros(self.created) / MICRO + absolute)
-        )
+        idle_end = self.saved + self.terms.idle
+        return idle_end if absolute is None else min(idle_end, float(self.created) + absolute)
 
     def ttl(self, absolute: float | None) -> float:
         """Return how many seconds after it was saved it ends."""
-        idle = self.terms.idle / MICRO
+        idle = self.terms.idle
         if absolute is None:
             return idle
-        return min(idle, absolute - (self.saved - as_micros(self.created)) / MICRO)
+        # Rounded as they are written: the difference of two times has noise in it.
+        return min(idle, round(absolute - (self.saved - float(self.created)), 6))
 
 
 class Dead:
@@ -175,7 +172,7 @@ class Dead:
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         tail = to_json([self.reason, self.next])
-        return f"{_new_head()} sc{FORMAT} dead {decimal(micros(self.at))} {tail}\n".encode("ascii")
+        return f"{_new_head()} sc{FORMAT} dead {self.at:.6f} {tail}\n".encode("ascii")
 
 
 def join_lines(lines: Lines) -> str:
@@ -214,7 +211,7 @@ def read_record(data: bytes) -> Record | Dead:
         if form == _FORM and len(head) == HEAD:
             if kind == "live":
                 created, saved, text = fields
-                then = as_micros(saved)
+                then = float(saved)
                 # As a number it is needed rarely.
                 if not created.replace(".", "", 1).isdigit() or len(created) > 40:
                     raise ValueError
@@ -227,7 +224,7 @@ def read_record(data: bytes) -> Record | Dead:
                 reason, successor, *_ = from_json(" ".join(fields[1:]))
                 if not isinstance(reason, str) or not isinstance(successor, str | None):
                     raise TypeError("text is expected")
-                return Dead(reason, as_micros(fields[0]) / MICRO, successor)
+                return Dead(reason, float(fields[0]), successor)
     except _UNREADABLE as error:
         _refuse_newer(data)
         raise DamagedRecord(type(error).__name__) from error

@@ -18,7 +18,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
-from .terms import MICRO, as_micros
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -148,7 +147,7 @@ class Session(dict[Any, Any]):
             return self._login[1]
         if self._snapshot is None or self._snapshot.record.terms.owner is None:
             return None
-        return as_micros(self._snapshot.record.created) / MICRO  # a login starts that clock again
+        return float(self._snapshot.record.created)  # a login starts that clock again
 
     def session_fresh(self, seconds: float | timedelta) -> bool:
         """Whether the login is at most ``seconds`` (or a timedelta) ago.
