@@ -1,8 +1,7 @@
 """The unusual means that make the codec fast, each with a plain one that does the same.
 
 - `encode_json`: the standard library makes its C encoder anew at every call, which costs more than
-  encoding a small value. The maker has no public name. `encode_items` is another of the kind, for a
-  dict of which each item gets a line.
+  encoding a small value. The maker has no public name.
 - `new_decoder`: the standard library's decoder looks for blanks around a value, which takes half as
   long as reading a small one. msgspec (the extra ``fast``, used where it is installed) reads three
   times as fast. What it refuses, the standard library is asked about, so that both accept the same
@@ -21,7 +20,6 @@ from typing import Any, Final
 
 __all__ = [
     "MARK",
-    "encode_items",
     "encode_json",
     "find_msgspec",
     "fingerprint",
@@ -41,15 +39,12 @@ quote: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII."""
 
 
-def new_encoder(make: Any, comma: str = ",") -> Callable[[Any], str]:
-    """Return what turns a value into JSON, with ``comma`` between two items.
-
-    ``make`` is the C encoder's maker, or None.
-    """
-    encoder = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(comma, ":"))
+def new_encoder(make: Any) -> Callable[[Any], str]:
+    """Return what turns a value into JSON; ``make`` is the C encoder's maker, or None."""
+    encoder = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
     if make is None:
         return encoder.encode
-    chunks = make(None, encoder.default, quote, None, ":", comma, False, False, False)
+    chunks = make(None, encoder.default, quote, None, ":", ",", False, False, False)
     return lambda value: "".join(chunks(value, 0))
 
 
@@ -130,6 +125,4 @@ def _find_sha256() -> Any:
 sha256: Final[Callable[[bytes], Any]] = _find_sha256()
 """FIPS 180-4, as `hashlib.sha256`."""
 
-_make_encoder: Final = getattr(json.encoder, "c_make_encoder", None)
-encode_json: Final = new_encoder(_make_encoder)
-encode_items: Final = new_encoder(_make_encoder, ",\n")
+encode_json: Final = new_encoder(getattr(json.encoder, "c_make_encoder", None))

@@ -29,13 +29,12 @@ is imported when there is one.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Final
 
-from .accelerator import MARK, encode_items, encode_json, find_msgspec, new_decoder, quote
+from .accelerator import MARK, encode_json, find_msgspec, new_decoder, quote
 from .errors import UnstorableValue
 
-__all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_flat", "encode_key"]
+__all__ = ["MAX_DEPTH", "decode", "encode", "encode_field", "encode_key", "encode_lines"]
 
 MAX_DEPTH: Final = 100
 """How deep containers may be nested. The limit leaves room for the reader's own call stack."""
@@ -44,6 +43,9 @@ _SMALL: Final = 1 << 63
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 _TEXT: Final = frozenset({str})
 _CONTAINERS: Final = frozenset({list, dict})
+
+_starts: Final[dict[str, str]] = {}
+"""What a program calls its keys, it calls them in every request: `encode_key` of the first few."""
 
 
 def encode(value: object) -> str:
@@ -58,53 +60,49 @@ def encode(value: object) -> str:
             text = encode_json(value)
         except ValueError:  # NaN, or an int with too many digits
             text = MARK
-        if _is_final(text):
+        # A key with a tilde is written otherwise, and half of a surrogate pair is no text.
+        if "~" not in text and ("\\" not in text or "\\ud" not in text):
             return text
     from .tag import prepare
 
     return encode_json(prepare(value, 0))
 
 
-def encode_flat(values: dict[Any, Any]) -> str | None:
-    """Return the text of a dict, one line an item, or None if it has more than simple values.
-
-    For those it is what its `encode_field` would be in lines, at once.
-    """
-    for key, value in values.items():
-        if type(key) is not str or type(value) not in _ATOMS:
-            return None
+def encode_lines(values: dict[Any, Any]) -> dict[Any, str]:
+    """Return each key with ``key:value``, as it stands in an object. Raises `UnstorableValue`."""
+    lines = {}
+    key = None
     try:
-        text = encode_items(values)
-    except ValueError:
-        return None
-    return text if _is_final(text) else None
+        for key, value in values.items():
+            start = (_starts.get(key) if type(key) is str else None) or encode_key(key)
+            if type(value) is str and value.isascii():
+                lines[key] = start + quote(value)
+            else:
+                lines[key] = start + encode(value)
+    except UnstorableValue as error:
+        raise error.within(key) from None
+    return lines
 
 
 def encode_field(key: object, value: object) -> tuple[str, str]:
-    """Return ``key:`` and ``key:value`` as they stand in an object. Raises `UnstorableValue`."""
+    """Return ``key:`` and ``key:value`` of one. Raises `UnstorableValue`."""
     try:
-        # What a program calls its keys, it calls them in every request.
-        start = _start(key) if type(key) is str and len(key) < 64 else encode_key(key)
+        start = (_starts.get(key) if type(key) is str else None) or encode_key(key)
         return start, start + encode(value)
     except UnstorableValue as error:
         raise error.within(key) from None
 
 
 def encode_key(key: object) -> str:
-    """Return the beginning of `encode_field`: the key and a colon. Raises `UnstorableValue`."""
+    """Return how the line of a key begins: the key and a colon. Raises `UnstorableValue`."""
     if type(key) is str and key.isascii() and key[:1] != "~":
-        return f"{quote(key)}:"
+        start = f"{quote(key)}:"
+        if len(key) < 64 and len(_starts) < 512:
+            _starts[key] = start
+        return start
     from .tag import prepare_key
 
     return f"{quote(prepare_key(key))}:"
-
-
-_start: Final = functools.lru_cache(512)(encode_key)
-
-
-def _is_final(text: str) -> bool:
-    """Whether JSON says all: a key with a tilde, and half a surrogate pair, are written otherwise."""
-    return "~" not in text and ("\\" not in text or "\\ud" not in text)
 
 
 def _is_plain(value: Any, depth: int) -> bool:

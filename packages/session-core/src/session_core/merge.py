@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .codec import encode_field
+from .codec import encode_field, encode_lines
 from .record import Lines
 from .session import Session
-from .snapshot import Snapshot, encode_lines
+from .snapshot import Snapshot
 
 __all__ = ["Delta", "find_delta", "merge", "patch", "whole"]
 

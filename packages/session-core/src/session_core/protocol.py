@@ -50,13 +50,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .answer import FORGET, NOTHING, Action, Answer
 from .backoff import Backoff
+from .codec import encode_lines
 from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
 from .record import Dead, Lines, Record, join_lines
 from .session import UNKNOWN, DeletedSession, Session
-from .snapshot import Snapshot, encode_body, encode_lines
+from .snapshot import Snapshot
 from .terms import Terms
 
 if TYPE_CHECKING:
@@ -103,36 +104,31 @@ def write(
         return _drop(manager, session, change, "the store was unavailable")
     if session._status == "gone" and session._login is None:
         return _drop(manager, session, change, "the session had ended")
-    lines = None
+    own = lines = encode_lines(session)
     if base is not None:  # it went during this request: what was loaded is no longer ours
         lines = find_delta(session, base).only_set()
-    wanted = session if lines is None else lines
-    if not (wanted or force or change or session._login):
+    if not (lines or force or change or session._login):
         session.session_modified = False
         return None
-    return _create(manager, session, lines, force, change)
+    return _create(manager, session, own, lines, force, change)
 
 
 def _create(
     manager: SessionManager,
     session: Session,
-    lines: Lines | None,
+    own: Lines,
+    lines: Lines,
     force: bool,
     change: Change | None,
 ) -> Any:
-    """Store ``lines``, or else all that the session holds, under a fresh id."""
+    """Store ``lines`` under a fresh id; ``own`` are those of all that the session holds."""
     now = created = manager.clock()
     owner = None
     if session._login is not None:
-        owner, created = session._login[0], session._login[1]
+        owner, created = session._login
     terms = _new_terms(session._idle or manager.idle_timeout, owner, session._persistent)
-    values = dict(session)
-    body = encode_body(values) if lines is None else join_lines(lines)
-    record = Record(created, now, terms, body)
+    record = Record(created, now, terms, join_lines(lines))
     result = None
-    own = None
-    if lines is not None or change is not None:
-        own = encode_lines(values)
     if change is not None:
         result, lines = _apply(change, record)
         if not (lines or force or session._login):
@@ -150,10 +146,9 @@ def _create(
         session._candidate = new_session_id()
         backoff = backoff or Backoff(manager.wait)
         backoff.pause()
-    if own is not None and lines is not None:
+    if own is not lines:
         _show(session, record, own, lines)
-        values = dict(session)
-    snapshot = Snapshot(record, values, None, lines)
+    snapshot = Snapshot(record, dict(session), None, lines)
     _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
 
@@ -368,7 +363,8 @@ def _lost(
 ) -> Any:
     """The session ended after it was opened."""
     if session._login is not None:
-        return _create(manager, session, delta.only_set(), False, change)
+        own = whole(session, base, delta)
+        return _create(manager, session, own, delta.only_set(), False, change)
     session._status = "gone"
     return _drop(manager, session, change, "the session ended meanwhile")
 

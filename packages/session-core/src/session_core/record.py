@@ -39,7 +39,7 @@ from binascii import crc32
 from collections.abc import Collection
 from typing import Any, Final
 
-from .codec import decode, encode_field, encode_key
+from .codec import decode, encode_key, encode_lines
 from .errors import NewerRecord
 from .store import HEAD
 from .terms import LAST, Terms, from_json, read_terms, to_json
@@ -139,7 +139,7 @@ class Record:
         """Return the lines of the body by key; ``values`` has the keys that it has."""
         lines = split_lines(self.body, values)
         if len(lines) != len(values):  # written by somebody else, as JSON of another layout
-            return {key: encode_field(key, value)[1] for key, value in self.values().items()}
+            return encode_lines(self.values())
         return lines
 
     def expires(self, absolute: float | None) -> float:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .accelerator import fingerprint
-from .codec import decode, encode_field, encode_flat
-from .record import SMALL, Lines, Record, find_line, join_lines
+from .codec import decode, encode_lines
+from .record import SMALL, Lines, Record, find_line
 
-__all__ = ["ATOMS", "Recent", "Snapshot", "encode_body", "encode_lines", "read_snapshot"]
+__all__ = ["ATOMS", "Recent", "Snapshot", "read_snapshot"]
 
 Prints = dict[Any, tuple[bytes | None, Callable[[Any], Any]]]
 """Of each value that may change in place the fingerprint, None if there can be none, and what copies
@@ -170,17 +170,6 @@ def read_snapshot(record: Record) -> Snapshot:
             # The fingerprint of a copy: how often an object is referred to is part of it.
             prints[key] = fingerprint(copy(value) if shared else value), copy
     return Snapshot(record, values, prints, None, shared)
-
-
-def encode_lines(values: dict[Any, Any]) -> Lines:
-    """Return the lines of ``values``. Raises `UnstorableValue`."""
-    return {key: encode_field(key, value)[1] for key, value in values.items()}
-
-
-def encode_body(values: dict[Any, Any]) -> str:
-    """Return the body of a record of ``values``. Raises `UnstorableValue`."""
-    body = encode_flat(values)
-    return join_lines(encode_lines(values)) if body is None else body
 
 
 def _find_copy(value: Any) -> Callable[[Any], Any]:
