@@ -65,23 +65,25 @@ class Scope(RequestSession):
             ) from error
 
     def restore(self) -> None:
-        """Give the name back to the app that has mounted this one.
+        """Give the name back to the app that has mounted this one, and let go of the server's.
 
-        Bottle has started the response by now, so nothing of the server's needs to be held.
+        Bottle has started the response by now.
         """
-        self._start_response = None
         plugin = self._plugin
+        environ = self._environ
         session = self.session
-        if session is not None and session.session_is_saved and self._environ["wsgi.url_scheme"] != "https":
-            plugin.warned_of_http = plugin.warned_of_http or warn_of_http(plugin, self._environ)
-        if self._environ.get(plugin.attribute) is not self:
+        if session is not None and session.session_is_saved and environ["wsgi.url_scheme"] != "https":
+            plugin.warned_of_http = plugin.warned_of_http or warn_of_http(plugin, environ)
+        if environ.get(plugin.attribute) is not self:
             logger.warning(
                 "request.%s was assigned to, which stores nothing: write request.%s.clear() and "
                 "request.%s.update(...) to replace its content",
                 *(plugin.name,) * 3,
             )
         if self._hidden is not None:
-            self._environ[plugin.attribute] = self._hidden
+            environ[plugin.attribute] = self._hidden
+        self._start_response = None
+        self.release()
 
     def _skipped(self, route: Any) -> bool:
         if "mountpoint.target" in route.config:  # Bottle's own skip=True on what it mounts
@@ -128,7 +130,6 @@ class Layer:
                 body.close()
             body = self._answer(scope.fault, scope, environ, start_response)
         scope.restore()
-        scope.release()
         return body if scope.session is None else watch(body, scope)
 
     def _answer(

@@ -9,6 +9,7 @@ from typing import Literal
 from . import rule
 from .errors import CookieError, CookiePolicyError
 from .header import read_values
+from .rule import is_cookie_octets
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class CookiePolicy:
         4.1.1: visible ASCII without ``"``, ``,``, ``;`` and ``\\``) or name and value exceed 4096
         bytes, and `CookiePolicyError` (also a `CookieError`) for a `max_age` that is not above 0.
         """
-        if len(value) > self._room or not rule.is_cookie_octets(value):
+        if len(value) > self._room or not is_cookie_octets(value):
             raise _unsendable(value, self._room)
         age = self._age
         if max_age != self.max_age and max_age is not Lifetime.OF_POLICY:

@@ -23,7 +23,8 @@ class Delta:
 
     - ``lines``: the keys that were set or changed, with their new lines.
     - ``nested``: those of them that were only changed in place.
-    - ``places``: where the old lines of those that are not new are in the body that was loaded.
+    - ``places``: where the old lines of those that are not new, and of some that have not changed,
+      are in the body that was loaded. For large ones only.
     """
 
     deleted: Sequence[Any] = ()
@@ -66,14 +67,13 @@ def find_delta(session: Session, snapshot: Snapshot) -> Delta:
         start, line = encode_field(key, session[key])
         if key in before:
             if not snapshot.shared:  # a small one has its lines at hand
-                at, end = snapshot.find_line(start)
+                at, end = delta.places[key] = snapshot.find_line(start)
             if (snapshot.record.body[at:end] if at else snapshot.lines[key]) == line:
                 continue
             if key not in assigned:
                 if not at and snapshot.differs_in_blanks(key, line):
                     continue
                 nested.append(key)
-            delta.places[key] = at, end
         delta.lines[key] = line
     if nested:
         delta.nested = set(nested)
@@ -93,9 +93,11 @@ def patch(snapshot: Snapshot, delta: Delta) -> str | None:
     body = snapshot.record.body
     moved = 0  # by how much the lines before have become longer
     for key, (at, end) in delta.places.items():  # in the order of the body
+        line = delta.lines.get(key)
+        if line is None:
+            continue
         if not at:  # it is called otherwise there, as True and 1 are one key
             return None
-        line = delta.lines[key]
         body = f"{body[: at + moved]}{line}{body[end + moved :]}"
         moved += len(line) - (end - at)
     for key, line in delta.lines.items():

@@ -139,16 +139,16 @@ def _create(
     ttl = record.ttl(manager.absolute_timeout)
     backoff: Backoff | None = None
     while True:
-        session_id = manager.id_of(session)
+        session_id = session._candidate or new_session_id()
         key = store_key(session_id)
         if manager.store.create(key, data, ttl):
             break
-        session._candidate = new_session_id()
+        session._candidate = None
         backoff = backoff or Backoff(manager.wait)
         backoff.pause()
     if own is not lines:
         _show(session, record, own, lines)
-    snapshot = Snapshot(record, dict(session), None, lines)
+    snapshot = Snapshot(record, lines, None, lines)
     _wrote(manager, session, session_id, key, snapshot, data, ttl)
     return result
 
@@ -222,7 +222,8 @@ def _update(
                     snapshot = base.after(session, delta.lines, record, own)
             if snapshot is None:
                 complete = own is lines or own == lines
-                snapshot = Snapshot(record, dict(session), None, own, False, complete)
+                values = dict(session) if own is None else own
+                snapshot = Snapshot(record, values, None, own, False, complete)
             _wrote(manager, session, target, target_key, snapshot, data, ttl)
             return result
         manager.events.send("conflict", key)

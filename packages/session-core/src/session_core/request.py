@@ -175,7 +175,7 @@ class RequestSession:
         if self.session is None:
             self._late = True
             return headers
-        self._failed = status[:1] == "5"
+        self._failed = status.startswith("5")
         cookie = self.commit(failed=self._failed)
         self._options.manager.close(self.session)
         return self._finish(headers, cookie)

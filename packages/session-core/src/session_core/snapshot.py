@@ -35,6 +35,7 @@ class Snapshot:
 
     - ``record``: its envelope and body.
     - ``values``: its data. No handler gets hold of what may change in place, if it is ``shared``.
+      Of what this request wrote itself only the keys count.
     - ``prints``: fingerprints of what may change in place; None if they were not taken.
     - ``complete``: whether ``values`` is all of the record: not after a merge with the keys of
       another request.
