@@ -197,13 +197,22 @@ def test_an_app_that_was_used_before_the_fork(
 
 
 WORST_MOMENT = """
-import logging, os, signal
+import os, signal, threading
 from session_core import SessionManager
 from session_backends import Backing
 
 manager = SessionManager(Backing().store, max_bytes=1000)
 (lock,) = manager.large._locks.values()
-with lock, manager.store._store._lock.get():  # as other threads may hold them
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with lock, manager.store._store._cache._lock:
+        held.set()
+        done.wait(30)
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait(20)
+try:
     if not os.fork():
         signal.alarm(20)
         session = manager.open(None)
@@ -211,6 +220,8 @@ with lock, manager.store._store._lock.get():  # as other threads may hold them
         manager.commit(session)
         os._exit(0)
     raise SystemExit(os.wait()[1])
+finally:
+    done.set()
 """
 
 

@@ -403,7 +403,7 @@ class Raw:
         if self.kind == "FileSystem":
             return self.file.read_bytes()
         _, found = self.store._entries.get(f"session:{self.key}", (0, None))
-        return found[0] if isinstance(found, tuple) else found
+        return found
 
     def write(self, data: bytes) -> None:
         if self.kind == "Redis":

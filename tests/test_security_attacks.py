@@ -181,7 +181,7 @@ class Place:
             entries = backing.store._entries
             return b"\n".join(
                 part
-                for name, (_, (record, _)) in entries.items()
+                for name, (_, record) in entries.items()
                 for part in (name.encode(), record)
             )
         if self.cache_type == "FileSystem":

@@ -33,7 +33,8 @@ _FOREIGN: Final = object()
 """The version of what we did not write: no record can replace it."""
 
 Entry = tuple[float, Any]
-"""When it expires, in seconds since the epoch, and what is kept: of ours, a record."""
+"""When it expires, in seconds since the epoch, and what is kept: of ours, a record. cachelib writes
+0 for never, and we do not."""
 
 
 def _new_queue(cache: SimpleCache) -> ExpiryQueue:
@@ -94,8 +95,9 @@ class SimpleStore(CacheStore):
         entry = self._entries.get(PREFIX + key)
         if entry is None:
             return None
-        if type(entry[1]) is bytes:
-            return (entry[1], entry) if entry[0] > self._clock() else None
+        expires, record = entry
+        if type(record) is bytes:
+            return (record, entry) if expires > self._clock() or not expires else None
         return b"", _FOREIGN  # not one of our records: damaged, for whoever decodes it
 
     def create(self, key: str, record: bytes, ttl: float) -> bool:
@@ -110,7 +112,7 @@ class SimpleStore(CacheStore):
             was = None
             if entry is not None and type(entry[1]) is bytes:
                 was = entry[0]
-                if was > now:
+                if was > now or not was:
                     return False
             expires = now + ttl
             self._entries[name] = (expires, record)
