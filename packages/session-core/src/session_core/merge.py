@@ -29,11 +29,11 @@ class Delta:
 
     deleted: Sequence[Any] = ()
     nested: Collection[Any] = ()
+    cleared = False
+    places: dict[Any, tuple[int, int]]
 
-    def __init__(self, lines: Lines, cleared: bool = False) -> None:
+    def __init__(self, lines: Lines) -> None:
         self.lines = lines
-        self.cleared = cleared
-        self.places: dict[Any, tuple[int, int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.lines or self.deleted or self.cleared)
@@ -49,7 +49,9 @@ def find_delta(session: Session, snapshot: Snapshot) -> Delta:
     What may differ are the keys that were assigned, and the values that may change in place.
     """
     if session._cleared:
-        return Delta(encode_lines(session), cleared=True)
+        delta = Delta(encode_lines(session))
+        delta.cleared = True
+        return delta
     before = snapshot.values
     keys: Collection[Any]
     keys = assigned = session._assigned
@@ -59,6 +61,8 @@ def find_delta(session: Session, snapshot: Snapshot) -> Delta:
         every = assigned.union(inside)
         keys = [key for key in session if key in every]
     delta = Delta({})
+    if not snapshot.shared:
+        delta.places = {}
     nested = []
     at = end = 0
     for key in keys:
