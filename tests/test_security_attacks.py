@@ -180,9 +180,7 @@ class Place:
         if self.cache_type == "SimpleCache":
             entries = backing.store._entries
             return b"\n".join(
-                part
-                for name, (_, record) in entries.items()
-                for part in (name.encode(), record)
+                part for name, (_, record) in entries.items() for part in (name.encode(), record)
             )
         if self.cache_type == "FileSystem":
             files = [path for path in Path(self.options["cache_dir"]).rglob("*") if path.is_file()]

@@ -21,8 +21,8 @@ from session_cookies import CookieError, CookiePolicy, CookieSigner
 from session_core import MemoryStore, SessionManager, StoreUnavailable
 from session_core.ids import new_session_id, store_key
 from session_core.merge import find_delta
-from session_core.snapshot import Snapshot
 from session_core.record import Record, read_record
+from session_core.snapshot import Snapshot
 from session_core.terms import Terms
 from session_core.testing import FakeClock
 

@@ -14,8 +14,8 @@ from session_core import accelerator, codec
 from session_core.accelerator import find_msgspec, fingerprint, new_decoder, new_encoder, sha256
 from session_core.codec import encode
 from session_core.record import Record
-from session_core.terms import Terms
 from session_core.tag import decode_tagged, prepare
+from session_core.terms import Terms
 
 numbers = (
     st.integers(-(2**80), 2**80)

@@ -55,8 +55,8 @@ class SimpleStore(CacheStore):
 
     A SimpleCache searches all of its entries at every write once there are more than its threshold,
     and drops live ones. Here each write frees the few that are due, and a bound is kept only if
-    the user has set one. cachelib counts expiry in whole seconds, and takes longer over a value than
-    a request over its whole session: so the records go straight into the cache's dict, in a tuple
+    the user has set one. cachelib counts expiry in whole seconds, and takes longer over a value
+    than a request over its whole session. So records go straight into the cache's dict, in a tuple
     as cachelib has it there, with a time that is exact. That tuple is the version: every write
     makes a new one. It costs the garbage collector nothing, however many there are.
     """

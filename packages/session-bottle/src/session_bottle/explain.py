@@ -10,8 +10,8 @@ from session_core import Session, StoreUnavailable
 from session_core.ids import is_session_id, store_key
 from session_core.look import look
 from session_core.manager import MAX_CANDIDATES
-from session_core.snapshot import Snapshot
 from session_core.record import Dead
+from session_core.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .plugin import BottleSessions

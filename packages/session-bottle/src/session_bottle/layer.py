@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bottle import Bottle, HTTPError, response
 
 from session_core import Session, SessionError, StoreUnavailable
-from session_core.request import Headers, RequestSession, StartResponse
+from session_core.request import RequestSession, StartResponse
 from session_core.wsgi import watch
 
 from .errors import SessionUnavailable
@@ -72,7 +72,11 @@ class Scope(RequestSession):
         plugin = self._plugin
         environ = self._environ
         session = self.session
-        if session is not None and session.session_is_saved and environ["wsgi.url_scheme"] != "https":
+        if (
+            session is not None
+            and session.session_is_saved
+            and environ["wsgi.url_scheme"] != "https"
+        ):
             plugin.warned_of_http = plugin.warned_of_http or warn_of_http(plugin, environ)
         if environ.get(plugin.attribute) is not self:
             logger.warning(

@@ -39,8 +39,7 @@ class ExpiryQueue:
         """Learn that ``key`` expires at ``expires`` now; ``was``: when it did, if it was there."""
         if was is None or expires < was:
             heapq.heappush(self._heap, (expires, key))
-            if expires < self.due:
-                self.due = expires
+            self.due = self._heap[0][0]
             if was is not None:
                 self._note_stale()
 

@@ -22,7 +22,7 @@ _STEPS = 8
 
 
 _Entry = tuple[float, bytes]
-"""When it expires, and the record. The object itself is the version: every write makes a new one."""
+"""When it expires, and the record. The tuple is the version: every write makes a new one."""
 
 
 class MemoryStore:

@@ -70,6 +70,7 @@ DEAD_SECONDS: Final = 60
 
 Change = Callable[[dict[Any, Any]], Any]
 
+
 def is_untouched(session: Session) -> bool:
     """Whether the session is certainly as it was loaded, and nothing was asked of it."""
     snapshot = session._snapshot

@@ -105,14 +105,15 @@ class Record:
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
         body = self.body
-        if len(body) > SMALL:
-            self.terms = self.terms.but(lined=crc32(body.encode("ascii")))
+        lined = crc32(body.encode("ascii")) if len(body) > SMALL else None
+        if lined != self.terms.lined:
+            self.terms = self.terms.but(lined=lined)
         saved = f"{self.saved:.6f}"
         created = self.created
         if type(created) is not str:
             created = saved if created == self.saved else f"{created:.6f}"
-        return (
-            f"{_new_head()} {_FORM} live {created} {saved} {self.terms.text}\n{body}".encode("ascii")
+        return f"{_new_head()} {_FORM} live {created} {saved} {self.terms.text}\n{body}".encode(
+            "ascii"
         )
 
     def is_lined(self, keys: Collection[Any]) -> bool:

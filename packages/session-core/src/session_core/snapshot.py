@@ -1,9 +1,9 @@
 """What a record says, in the form that requests work with.
 
-Reading a record takes longer than all else that a request with a small session does, and most
-requests find what the one before has found or written. So a process keeps the `Snapshot` of the
-records that it met last, in `Recent`. The store is asked in any case: a snapshot is used only for
-the very bytes that it was made from, so nothing can be out of date.
+Reading a small record takes longer than all else that a request does with it, and most requests
+find what the one before has found or written. So a process keeps the `Snapshot` of the records that
+it met last, in `Recent`. The store is asked in any case: a snapshot stands for the very bytes that
+it was made from, and for nothing else, so it cannot be out of date.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .record import SMALL, Lines, Record, find_line
 __all__ = ["ATOMS", "Recent", "Snapshot", "read_snapshot"]
 
 Prints = dict[Any, tuple[bytes | None, Callable[[Any], Any]]]
-"""Of each value that may change in place the fingerprint, None if there can be none, and what copies
+"""For each value that may change in place its fingerprint, or None, and the function that copies
 it."""
 
 ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
@@ -28,15 +28,16 @@ _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
 """Types of loaded values that may change in place, a tuple by what is in it."""
 
 _GENERATION: Final = 128
+"""How many records are kept at least, and half of how many at most."""
 
 
 class Snapshot:
-    """A live record, read. It never changes, and requests may share it.
+    """What the store held when a request last looked, or what it has written since.
 
-    - ``record``: its envelope and body.
-    - ``values``: its data. No handler gets hold of what may change in place, if it is ``shared``.
-      Of what this request wrote itself only the keys count.
-    - ``prints``: fingerprints of what may change in place; None if they were not taken.
+    - ``record``: the envelope and the body.
+    - ``values``: the data. Of what a request has written itself, only the keys count.
+    - ``prints``: what is known of those values that may change in place; None if nothing is.
+    - ``shared``: whether other requests use it, too. Then sessions get copies of what may change.
     - ``complete``: whether ``values`` is all of the record: not after a merge with the keys of
       another request.
     """
@@ -82,11 +83,11 @@ class Snapshot:
     def after(
         self, session: dict[Any, Any], changed: Lines, record: Record, lines: Lines
     ) -> Snapshot | None:
-        """Return the snapshot of ``record``: this one with those keys of the session that changed.
+        """Return the snapshot of ``record``, which is this one with what the session has changed.
 
-        None if there is more to it than to take over simple values. ``lines`` are all of it.
+        ``lines`` are all of its lines. None if it takes more than to take over simple values.
         """
-        if not self.shared or len(record.body) > SMALL:
+        if self.prints is None or not self.shared or len(record.body) > SMALL:
             return None
         values = self.values
         if changed:
@@ -99,10 +100,8 @@ class Snapshot:
         return Snapshot(record, values, self.prints, lines, True)
 
     def extended(self, record: Record) -> Snapshot:
-        """Return the snapshot of ``record``, which is this one at another time."""
-        return Snapshot(
-            record, self.values, self.prints, self._lines, self.shared, self.complete
-        )
+        """Return the snapshot of ``record``, which differs in its times only."""
+        return Snapshot(record, self.values, self.prints, self._lines, self.shared, self.complete)
 
     @property
     def lines(self) -> Lines:
@@ -129,7 +128,10 @@ class Snapshot:
 
 
 class Recent:
-    """The snapshots of the last few hundred records that were read or written, by store key."""
+    """The snapshots of the small records that were read or written last, by store key.
+
+    Without a lock: whatever two threads do at once, an entry is a record and its snapshot.
+    """
 
     __slots__ = ("_new", "_old")
 
@@ -148,7 +150,7 @@ class Recent:
         return kept[1] if kept[0] == data else None
 
     def put(self, key: str, data: bytes, snapshot: Snapshot) -> None:
-        """Keep it in place of an older one, and until twice as many others have come."""
+        """Keep it, in place of an older one, until as many others have come."""
         if len(self._new) >= _GENERATION:
             self._old = self._new
             self._new = {}
