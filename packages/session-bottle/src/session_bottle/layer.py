@@ -43,8 +43,10 @@ class Scope(RequestSession):
         environ: dict[str, Any],
         start_response: StartResponse | None = None,
     ) -> None:
-        options = plugin.requests[environ["wsgi.url_scheme"] == "https"]
-        super().__init__(options, environ, start_response)
+        # What the constructor of the parent does, without the call: every request comes here.
+        self._options = plugin.requests[environ["wsgi.url_scheme"] == "https"]
+        self._environ = environ
+        self._start_response = start_response
         self._plugin = plugin
         self._hidden = environ.get(plugin.attribute)
         environ[plugin.scope_key] = environ[plugin.attribute] = self

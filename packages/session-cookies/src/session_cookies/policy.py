@@ -137,7 +137,9 @@ class CookiePolicy:
         at = header.find(self._start)
         if (at == 0 or (at > 1 and header[at - 2 : at] == "; ")) and header.count(self.name) == 1:
             # What a browser sends. All the rest is for those who send something else.
-            value = header[at + len(self._start) :].partition(";")[0]
+            value = header[at + len(self._start) :]
+            if ";" in value:
+                value = value[: value.index(";")]
             if not ("," in value or '"' in value or " " in value or "\t" in value):
                 return [value]
         return read_values(header, self.name, split_commas=self._split_commas)

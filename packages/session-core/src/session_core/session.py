@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 Status = Literal["new", "live", "gone", "unsaved"]
 
+_set_item = dict.__setitem__
+
 UNKNOWN: Final = object()
 """The version of a record that this request wrote itself: a store tells it with `load` only."""
 
@@ -238,7 +240,7 @@ class Session(dict[Any, Any]):
     # -- the dict's own methods that change it ---------------------------------------------
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        dict.__setitem__(self, key, value)
+        _set_item(self, key, value)
         self.session_modified = True
         self._assigned.add(key)
 
