@@ -432,6 +432,20 @@ def test_a_record_of_another_layout_is_read_and_merged_right(world, rewrite, lay
     assert world.data(session_id) == expected
 
 
+@pytest.mark.parametrize("layout", [*LAYOUTS.values(), lambda data: json.dumps(data) + " "])
+def test_a_large_record_of_another_layout_is_extended_by_a_read(world, rewrite, layout):
+    world.new_manager(rolling=True)
+    data = {"a": {"x": 1, "deep": 2}, "long": "x" * 5000, "deep": 5}
+    session_id = world.stored(**data)
+    rewrite(lambda first, body: first + b"\n" + layout(data).encode())
+    world.clock.advance(100)
+    assert world.request(session_id, len).action == "extend"
+    for change in ({"deep": 6}, {"new": 1}, {"x": 7}):
+        assert world.request(session_id, lambda session: session.update(change)).action == "extend"  # noqa: B023
+        data.update(change)
+        assert world.data(session_id) == data
+
+
 @pytest.mark.parametrize("sum_of_the_past", [[], [None, None, 324724747], [None, None, "x"]])
 def test_a_record_of_version_1_0_0_is_read_and_written(world, rewrite, sum_of_the_past):
     """It wrote times with any number of decimals, knew no sum, and kept one that it found."""

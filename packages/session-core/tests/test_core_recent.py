@@ -41,7 +41,7 @@ def change(value):
     elif isinstance(value, set):
         value.add(f"new {len(value)}")
     else:
-        return isinstance(value, tuple) and any([change(item) for item in value])
+        return isinstance(value, tuple) and any(change(item) for item in value)
     return True
 
 
