@@ -50,13 +50,13 @@ def change(value):
 def reads(monkeypatch):
     """Return the list that grows by one for each record that is really read."""
     done = []
-    read = look.read_record
+    read = look.read_snapshot
 
     def count(data):
         done.append(data)
         return read(data)
 
-    monkeypatch.setattr(look, "read_record", count)
+    monkeypatch.setattr(look, "read_snapshot", count)
     return done
 
 

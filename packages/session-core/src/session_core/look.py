@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .record import DamagedRecord, Dead, read_record
+from .record import DamagedRecord, Dead
 from .snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
     snapshot = manager.recent.get(key, data)
     if snapshot is None:
         try:
-            record = read_record(data)
-            if isinstance(record, Dead):
-                return record, version
-            snapshot = read_snapshot(record)
+            read = read_snapshot(data)
         except DamagedRecord as damage:
             manager.events.send("damaged", key, str(damage))
             return None, version
+        if isinstance(read, Dead):
+            return read, version
+        snapshot = read
         if snapshot.shared:
             manager.recent.put(key, data, snapshot)
     now = manager.clock()

@@ -117,7 +117,7 @@ class SessionManager:
         session._status = "new"
         session._key = ""
         session._id = session._candidate = session._dead = None
-        session._snapshot = session._version = None
+        session._loaded = session._first = session._version = None
         session._idle = session._login = session._fault = session._persistent = None
         session._once = session._renewed = session._cleared = session._removed = False
         session._assigned = set()
@@ -142,7 +142,7 @@ class SessionManager:
                 session._status = "live"
                 session._id = session_id
                 session._key = key
-                session._snapshot = found
+                session._loaded = found
                 session._version = version
                 session._dead = None
                 return session

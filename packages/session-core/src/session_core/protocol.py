@@ -55,7 +55,7 @@ from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
-from .record import Dead, Lines, Record, join_lines
+from .record import Dead, Lines, Record, join_lines, read_body, write_record
 from .session import UNKNOWN, DeletedSession, Session
 from .snapshot import Snapshot
 from .terms import Terms
@@ -128,16 +128,19 @@ def _create(
     if session._login is not None:
         owner, created = session._login
     terms = _new_terms(session._idle or manager.idle_timeout, owner, session._persistent)
-    record = Record(created, now, terms, join_lines(lines))
+    body = join_lines(lines)
     result = None
     if change is not None:
-        result, lines = _apply(change, record)
+        result, lines, body = _apply(change, body)
         if not (lines or force or session._login):
             dict.clear(session)
             session.session_modified = False
             return result
-    data = _sealed(manager, record)
-    ttl = record.ttl(manager.absolute_timeout)
+    data = write_record(created, now, terms, body)
+    _check_size(manager, data)
+    ttl = terms.idle
+    if manager.absolute_timeout is not None:
+        ttl = Record(created, now, terms).ttl(manager.absolute_timeout)
     backoff: Backoff | None = None
     while True:
         session_id = session._candidate or new_session_id()
@@ -148,9 +151,9 @@ def _create(
         backoff = backoff or Backoff(manager.wait)
         backoff.pause()
     if own is not lines:
-        _show(session, record, own, lines)
-    snapshot = Snapshot(record, lines, None, lines)
-    _wrote(manager, session, session_id, key, snapshot, data, ttl)
+        _show(session, own, lines, body)
+    session._first = data
+    _wrote(manager, session, session_id, key, ttl, terms.persistent)
     return result
 
 
@@ -203,8 +206,9 @@ def _update(
         if ttl <= 0:  # the absolute timeout has passed since the session was opened
             return _lost(manager, session, base, delta, change)
         if change is not None:
-            result, lines = _apply(change, record)
-        data = _sealed(manager, record)
+            result, lines, record.body = _apply(change, body)
+        data = record.to_bytes()
+        _check_size(manager, data)
         target, target_key = session._id or "", key
         if session._candidate is None:
             done = manager.store.replace(key, version, data, ttl)
@@ -217,7 +221,7 @@ def _update(
             snapshot = None
             if own is not None and lines is not None:
                 if change is not None or outdated:
-                    _show(session, record, own, lines)
+                    _show(session, own, lines, record.body)
                     own = lines
                 elif own is lines and not session._removed and not delta.cleared:
                     snapshot = base.after(session, delta.lines, record, own)
@@ -225,7 +229,10 @@ def _update(
                 complete = own is lines or own == lines
                 values = dict(session) if own is None else own
                 snapshot = Snapshot(record, values, None, own, False, complete)
-            _wrote(manager, session, target, target_key, snapshot, data, ttl)
+            else:
+                manager.recent.put(target_key, data, snapshot)
+            session._loaded = snapshot
+            _wrote(manager, session, target, target_key, ttl, record.terms.persistent)
             return result
         manager.events.send("conflict", key)
         if session._candidate is not None:
@@ -286,24 +293,22 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     ttl = record.ttl(manager.absolute_timeout)
     data = record.to_bytes()
     if ttl > 0 and manager.store.replace(session._key, version, data, ttl):
-        session._snapshot, session._version = base.extended(record), UNKNOWN
+        session._loaded, session._version = base.extended(record), UNKNOWN
         if base.shared:
-            manager.recent.put(session._key, data, session._snapshot)
+            manager.recent.put(session._key, data, session._loaded)
         session._answer = Answer("extend", session._id or "", ttl, record.terms.persistent)
 
 
-def _apply(change: Change, record: Record) -> tuple[Any, Lines]:
-    """Call ``change`` with a copy of the data and put what it made of it into the record."""
-    values = record.values()
+def _apply(change: Change, body: str) -> tuple[Any, Lines, str]:
+    """Call ``change`` with a copy of the data; return its result and the lines and the new body."""
+    values = read_body(body)
     result = change(values)
     lines = encode_lines(values)
-    record.body = join_lines(lines)
-    return result, lines
+    return result, lines, join_lines(lines)
 
 
-def _sealed(manager: SessionManager, record: Record) -> bytes:
-    """Return the bytes to store, if they are not too many."""
-    data = record.to_bytes()
+def _check_size(manager: SessionManager, data: bytes) -> None:
+    """Refuse a record that is too large, and warn of one that is on the way."""
     if len(data) > manager.max_bytes // 2:
         if len(data) > manager.max_bytes:
             raise RecordTooLarge(
@@ -311,7 +316,6 @@ def _sealed(manager: SessionManager, record: Record) -> bytes:
                 "keep large things elsewhere and their keys in the session"
             )
         manager.large.note()
-    return data
 
 
 def _wrote(
@@ -319,13 +323,10 @@ def _wrote(
     session: Session,
     session_id: str,
     key: str,
-    snapshot: Snapshot,
-    data: bytes,
     seconds: float,
+    persistent: bool | None,
 ) -> None:
-    """Note what is stored under this id, as ``data``, and lives for ``seconds``."""
-    if snapshot.shared:
-        manager.recent.put(key, data, snapshot)
+    """Note that what the session holds is stored under this id, for ``seconds``."""
     action: Action = "issue"
     if session_id == session._id:
         told = session._answer.action  # an id that was issued earlier in this request still is
@@ -336,9 +337,8 @@ def _wrote(
         manager.events.send(name, key)
         if session._id is not None:
             manager.recent.forget(session._key)
-    session._answer = Answer(action, session_id, seconds, snapshot.record.terms.persistent)
-    session._snapshot, session._version = snapshot, UNKNOWN
-    session._status = "live"
+    session._answer = Answer(action, session_id, seconds, persistent)
+    session._status, session._version = "live", UNKNOWN
     session._id, session._key, session._candidate = session_id, key, None
     session._idle = session._login = session._dead = session._persistent = None
     session._assigned.clear()
@@ -346,9 +346,9 @@ def _wrote(
     session.session_is_saved = True
 
 
-def _show(session: Session, record: Record, own: Lines, lines: Lines) -> None:
+def _show(session: Session, own: Lines, lines: Lines, body: str) -> None:
     """Make the session hold what was stored, but keep the objects whose value is the same."""
-    values = record.values()
+    values = read_body(body)
     for key, line in lines.items():
         if own.get(key) == line:
             values[key] = session[key]

@@ -52,8 +52,10 @@ __all__ = [
     "Record",
     "find_line",
     "join_lines",
+    "read_body",
     "read_record",
     "split_lines",
+    "write_record",
 ]
 
 FORMAT: Final = 1
@@ -104,17 +106,7 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """Return the record under a new head."""
-        body = self.body
-        lined = crc32(body.encode("ascii")) if len(body) > SMALL else None
-        if lined != self.terms.lined:
-            self.terms = self.terms.but(lined=lined)
-        saved = f"{self.saved:.6f}"
-        created = self.created
-        if type(created) is not str:
-            created = saved if created == self.saved else f"{created:.6f}"
-        return f"{_new_head()} {_FORM} live {created} {saved} {self.terms.text}\n{body}".encode(
-            "ascii"
-        )
+        return write_record(self.created, self.saved, self.terms, self.body)
 
     def is_lined(self, keys: Collection[Any]) -> bool:
         """Whether the body, which has these keys, is laid out in lines for certain."""
@@ -122,19 +114,7 @@ class Record:
 
     def values(self) -> dict[Any, Any]:
         """Return the session's data. Raises `DamagedRecord`."""
-        try:
-            values = decode(self.body)
-        except RecursionError as error:
-            from .tag import too_deep
-
-            if too_deep(self.body):
-                raise DamagedRecord("nested too deep") from error
-            raise  # the reader's own call stack is to blame
-        except _UNREADABLE as error:
-            raise DamagedRecord(type(error).__name__) from error
-        if type(values) is not dict:
-            raise DamagedRecord("no object")
-        return values
+        return read_body(self.body)
 
     def lines(self, values: dict[Any, Any]) -> Lines:
         """Return the lines of the body by key; ``values`` has the keys that it has."""
@@ -174,6 +154,36 @@ class Dead:
         """Return the record under a new head."""
         tail = to_json([self.reason, self.next])
         return f"{_new_head()} sc{FORMAT} dead {self.at:.6f} {tail}\n".encode("ascii")
+
+
+def write_record(created: float | str, saved: float, terms: Terms, body: str) -> bytes:
+    """Return the bytes of a `Record` of these, under a new head."""
+    lined = crc32(body.encode("ascii")) if len(body) > SMALL else None
+    if lined != terms.lined:
+        terms = terms.but(lined=lined)
+    time = f"{saved:.6f}"
+    if created == saved:
+        created = time
+    elif type(created) is not str:
+        created = f"{created:.6f}"
+    return f"{_new_head()} {_FORM} live {created} {time} {terms.text}\n{body}".encode("ascii")
+
+
+def read_body(body: str) -> dict[Any, Any]:
+    """Return the data that a body holds. Raises `DamagedRecord`."""
+    try:
+        values = decode(body)
+    except RecursionError as error:
+        from .tag import too_deep
+
+        if too_deep(body):
+            raise DamagedRecord("nested too deep") from error
+        raise  # the reader's own call stack is to blame
+    except _UNREADABLE as error:
+        raise DamagedRecord(type(error).__name__) from error
+    if type(values) is not dict:
+        raise DamagedRecord("no object")
+    return values
 
 
 def join_lines(lines: Lines) -> str:

@@ -18,12 +18,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self, TypeVar
 
 from .errors import SessionClosed, SessionDeleted, StoreUnavailable
+from .snapshot import Snapshot, read_snapshot
 
 if TYPE_CHECKING:
     from .answer import Answer
     from .manager import SessionManager
     from .record import Dead
-    from .snapshot import Snapshot
 
 __all__ = ["UNKNOWN", "Session"]
 
@@ -57,16 +57,17 @@ class Session(dict[Any, Any]):
         "_cleared",
         "_dead",
         "_fault",
+        "_first",
         "_id",
         "_idle",
         "_key",
+        "_loaded",
         "_login",
         "_manager",
         "_once",
         "_persistent",
         "_removed",
         "_renewed",
-        "_snapshot",
         "_status",
         "_version",
         "session_backing",
@@ -93,8 +94,9 @@ class Session(dict[Any, Any]):
     _id: str | None  # in the store, and to the client
     _key: str  # under which the store keeps it, or nothing if it does not
     _candidate: str | None  # drawn for the next create
-    _snapshot: Snapshot | None  # what the store held when we last looked, or what we wrote since
-    _version: Any  # the store's of that, or UNKNOWN
+    _loaded: Snapshot | None  # what the store held when we last looked, or what we wrote since
+    _first: bytes | None  # the record that this request has created, which counts before that
+    _version: Any  # the store's of either, or UNKNOWN
     _dead: Dead | None  # why it is gone
     _fault: StoreUnavailable | None  # what the store said to this request
     _idle: float | None  # set by this request
@@ -114,6 +116,13 @@ class Session(dict[Any, Any]):
             )
         manager = default_manager() if backing is None else SessionManager(backing)
         manager.open_into(self, (session_id,))
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        if self._first is not None:  # few requests ask after their first write
+            written, self._first = read_snapshot(self._first), None
+            self._loaded = written if isinstance(written, Snapshot) else None
+        return self._loaded
 
     # -- what a handler can ask ------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .accelerator import fingerprint
 from .codec import decode, encode_lines
-from .record import SMALL, Lines, Record, find_line
+from .record import SMALL, Dead, Lines, Record, find_line, read_record
 
 __all__ = ["ATOMS", "Recent", "Snapshot", "read_snapshot"]
 
@@ -162,8 +162,11 @@ class Recent:
         self._old.pop(key, None)
 
 
-def read_snapshot(record: Record) -> Snapshot:
-    """Return the snapshot of a record that was loaded. Raises `DamagedRecord`."""
+def read_snapshot(data: bytes) -> Snapshot | Dead:
+    """Return what a record says. Raises `DamagedRecord` or `NewerRecord`."""
+    record = read_record(data)
+    if isinstance(record, Dead):
+        return record
     values = record.values()
     shared = len(record.body) <= SMALL
     prints: Prints = {}
