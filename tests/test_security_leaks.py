@@ -21,7 +21,7 @@ from session_cookies import CookieError, CookiePolicy, CookieSigner
 from session_core import MemoryStore, SessionManager, StoreUnavailable
 from session_core.ids import new_session_id, store_key
 from session_core.merge import find_delta
-from session_core.record import Record, read_record
+from session_core.record import Record
 from session_core.snapshot import Snapshot
 from session_core.terms import Terms
 from session_core.testing import FakeClock
@@ -389,7 +389,7 @@ def test_the_event_reference_is_no_part_of_any_hash_of_the_id():
 def test_objects_that_hold_ids_or_data_do_not_show_them():
     session_id = new_session_id()
     record = Record(1, 2, Terms(300, OWNER), f'{{"a":"{DATA}"}}')
-    snapshot = Snapshot(read_record(record.to_bytes()), record.values())
+    snapshot = Snapshot(record, record.values())
     manager = SessionManager(MemoryStore())
     session = manager.open()
     session["a"] = DATA

@@ -92,6 +92,31 @@ def test_expired_sessions_are_freed_by_later_writes():
     assert len(cache._cache) == 200
 
 
+def test_a_session_that_is_cut_short_is_freed_then():
+    clock = FakeClock()
+    cache = SimpleCache()
+    store = CacheStore(cache, clock=clock)
+    key = new_key()
+    store.create(key, new_record(), 1000)
+    assert store.replace(key, store.load(key)[1], new_record(), 1)
+    clock.advance(2)
+    store.create(new_key(), new_record(), 60)
+    assert len(cache._cache) == 1
+
+
+@pytest.mark.parametrize("value", [b"foreign", "foreign"])
+def test_what_somebody_else_put_there_for_ever_is_left_alone(value):
+    cache = SimpleCache()
+    store = CacheStore(cache)
+    key = new_key()
+    cache._cache[f"session:{key}"] = (0, value)
+    record, version = store.load(key)
+    assert record in (b"", b"foreign")
+    assert not store.create(key, new_record(), 60)
+    assert not store.replace(key, version, new_record(), 60)
+    assert cache._cache[f"session:{key}"] == (0, value)
+
+
 def test_the_users_own_values_keep_their_serializer():
     cache = SimpleCache()
     store = CacheStore(cache)

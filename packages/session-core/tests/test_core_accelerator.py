@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from session_core import accelerator, codec
 from session_core.accelerator import find_msgspec, fingerprint, new_decoder, new_encoder, sha256
 from session_core.codec import encode
-from session_core.record import Record
+from session_core.record import write_record
 from session_core.tag import decode_tagged, prepare
 from session_core.terms import Terms
 
@@ -132,7 +132,7 @@ def test_what_is_installed_is_used(msgspec):
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_process_writes_heads_of_its_own():
     def heads():
-        return [Record(1, 2, Terms(3)).to_bytes()[:16] for _ in range(100)]
+        return [write_record(1, 2, Terms(3), "{}")[:16] for _ in range(100)]
 
     heads()  # some have been drawn before the fork
     read, write = os.pipe()

@@ -1,6 +1,7 @@
 """The store in memory, the queue of what expires, and log lines that do not flood."""
 
 import logging
+import math
 import os
 
 import pytest
@@ -171,7 +172,12 @@ def test_the_queue_heeds_an_earlier_expiry_than_the_one_before():
     queue.schedule("a", 11)
     times["a"] = 5
     queue.schedule("a", 5, 11)
+    assert queue.due == 5
     assert queue.pop_expired(5, 10) == ["a"]
+    assert queue.due == 11  # its first entry
+    del times["a"]
+    assert queue.pop_expired(11, 10) == []
+    assert queue.due == math.inf
 
 
 def test_the_queue_does_not_grow_with_the_number_of_changes():

@@ -110,10 +110,10 @@ class SimpleStore(CacheStore):
                 self._make_room(name, now)
             entry = self._entries.get(name)
             was = None
-            if entry is not None and type(entry[1]) is bytes:
-                was = entry[0]
-                if was > now or not was:
+            if entry is not None:
+                if entry[0] > now or not entry[0]:
                     return False
+                was = entry[0]
             expires = now + ttl
             self._entries[name] = (expires, record)
             self._queue.schedule(name, expires, was)

@@ -41,7 +41,7 @@ from .record import Dead
 from .session import ClosedSession, Session
 from .snapshot import Recent, Snapshot
 from .store import find_store
-from .terms import LAST
+from .terms import LAST, Terms
 from .throttle import ThrottledLog
 
 __all__ = ["SessionManager", "default_manager", "seconds"]
@@ -96,9 +96,10 @@ class SessionManager:
             raise ConfigurationError(f"max_bytes must be a whole number above 0, not {max_bytes!r}")
         self.max_bytes: Final = max_bytes
         self.wait: Final = seconds("wait", wait)
+        self.recent: Final = Recent()
+        self.terms: Final = Terms(self.idle_timeout)
         self.clock: Final = clock
         self.events: Final = Events(on_event)
-        self.recent: Final = Recent()
         self.large: Final = ThrottledLog(
             logger, "%d sessions were larger than half of max_bytes; larger ones will be refused"
         )

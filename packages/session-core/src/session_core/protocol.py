@@ -44,7 +44,6 @@ with the old id from starting a new session whose cookie would throw the user ou
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,7 +54,7 @@ from .errors import RecordTooLarge, StoreUnavailable
 from .ids import new_session_id, store_key
 from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
-from .record import Dead, Lines, Record, join_lines, read_body, write_record
+from .record import Dead, Lines, Record, join_lines, read_body, time_to_live, write_record
 from .session import UNKNOWN, DeletedSession, Session
 from .snapshot import Snapshot
 from .terms import Terms
@@ -123,11 +122,11 @@ def _create(
     change: Change | None,
 ) -> Any:
     """Store ``lines`` under a fresh id; ``own`` are those of all that the session holds."""
-    now = created = manager.clock()
-    owner = None
-    if session._login is not None:
-        owner, created = session._login
-    terms = _new_terms(session._idle or manager.idle_timeout, owner, session._persistent)
+    now = manager.clock()
+    created: float | str = now
+    terms = manager.terms
+    if session._login or session._idle or session._persistent is not None:
+        created, terms = _amended(created, terms, session, None)
     body = join_lines(lines)
     result = None
     if change is not None:
@@ -138,9 +137,7 @@ def _create(
             return result
     data = write_record(created, now, terms, body)
     _check_size(manager, data)
-    ttl = terms.idle
-    if manager.absolute_timeout is not None:
-        ttl = Record(created, now, terms).ttl(manager.absolute_timeout)
+    ttl = time_to_live(created, now, terms, manager.absolute_timeout)
     backoff: Backoff | None = None
     while True:
         session_id = session._candidate or new_session_id()
@@ -199,15 +196,15 @@ def _update(
                 lines = merge(fresh.lines, delta)
             body = join_lines(lines)
         now = manager.clock()
-        record = Record(fresh.record.created, now, fresh.record.terms, body)
+        created, terms = fresh.record.created, fresh.record.terms
         if delta.cleared or session._idle or session._login or session._persistent is not None:
-            _amend(record, session, delta)
-        ttl = record.ttl(manager.absolute_timeout)
+            created, terms = _amended(created, terms, session, delta)
+        ttl = time_to_live(created, now, terms, manager.absolute_timeout)
         if ttl <= 0:  # the absolute timeout has passed since the session was opened
             return _lost(manager, session, base, delta, change)
         if change is not None:
-            result, lines, record.body = _apply(change, body)
-        data = record.to_bytes()
+            result, lines, body = _apply(change, body)
+        data = write_record(created, now, terms, body)
         _check_size(manager, data)
         target, target_key = session._id or "", key
         if session._candidate is None:
@@ -218,10 +215,11 @@ def _update(
             done = manager.store.create(target_key, data, ttl)
             done = done and _bury(manager, key, version, target_key, now)
         if done:
+            record = Record(created, now, terms, body)
             snapshot = None
             if own is not None and lines is not None:
                 if change is not None or outdated:
-                    _show(session, own, lines, record.body)
+                    _show(session, own, lines, body)
                     own = lines
                 elif own is lines and not session._removed and not delta.cleared:
                     snapshot = base.after(session, delta.lines, record, own)
@@ -232,7 +230,7 @@ def _update(
             else:
                 manager.recent.put(target_key, data, snapshot)
             session._loaded = snapshot
-            _wrote(manager, session, target, target_key, ttl, record.terms.persistent)
+            _wrote(manager, session, target, target_key, ttl, terms.persistent)
             return result
         manager.events.send("conflict", key)
         if session._candidate is not None:
@@ -242,24 +240,20 @@ def _update(
         known = False
 
 
-@functools.lru_cache(64)
-def _new_terms(idle: float, owner: str | None, persistent: bool | None) -> Terms:
-    return Terms(idle, owner, 0, persistent)
-
-
-def _amend(record: Record, session: Session, delta: Delta) -> None:
-    """Put what this request has changed of the envelope into the one to write."""
+def _amended(
+    created: float | str, terms: Terms, session: Session, delta: Delta | None
+) -> tuple[float | str, Terms]:
+    """Return when the record was created and its terms, with what this request changes of them."""
     changes: dict[str, Any] = {}
     if session._idle is not None:
         changes["idle"] = session._idle
-    if delta.cleared:
-        changes["epoch"] = record.terms.epoch + 1
+    if delta is not None and delta.cleared:
+        changes["epoch"] = terms.epoch + 1
     if session._login is not None:
-        changes["owner"], at = session._login
-        record.created = at
+        changes["owner"], created = session._login
     if session._persistent is not None:
         changes["persistent"] = session._persistent
-    record.terms = record.terms.but(**changes)
+    return created, terms.but(**changes)
 
 
 def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: float) -> bool:
@@ -287,16 +281,19 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
         or now - base.record.saved < base.record.terms.idle / 10
     ):
         return
-    record = Record(base.record.created, now, base.record.terms, base.record.body)
+    created, terms, body = base.record.created, base.record.terms, base.record.body
     if not (base.shared or base.is_lined):  # that is promised of large ones
-        record.body = join_lines(base.lines)
-    ttl = record.ttl(manager.absolute_timeout)
-    data = record.to_bytes()
+        body = join_lines(base.lines)
+    ttl = time_to_live(created, now, terms, manager.absolute_timeout)
+    data = write_record(created, now, terms, body)
     if ttl > 0 and manager.store.replace(session._key, version, data, ttl):
-        session._loaded, session._version = base.extended(record), UNKNOWN
+        session._loaded, session._version = (
+            base.extended(Record(created, now, terms, body)),
+            UNKNOWN,
+        )
         if base.shared:
             manager.recent.put(session._key, data, session._loaded)
-        session._answer = Answer("extend", session._id or "", ttl, record.terms.persistent)
+        session._answer = Answer("extend", session._id or "", ttl, terms.persistent)
 
 
 def _apply(change: Change, body: str) -> tuple[Any, Lines, str]:

@@ -55,6 +55,7 @@ __all__ = [
     "read_body",
     "read_record",
     "split_lines",
+    "time_to_live",
     "write_record",
 ]
 
@@ -104,10 +105,6 @@ class Record:
         self.terms = terms
         self.body = body
 
-    def to_bytes(self) -> bytes:
-        """Return the record under a new head."""
-        return write_record(self.created, self.saved, self.terms, self.body)
-
     def is_lined(self, keys: Collection[Any]) -> bool:
         """Whether the body, which has these keys, is laid out in lines for certain."""
         return bool(keys) and self.terms.lined == crc32(self.body.encode("ascii"))
@@ -131,14 +128,6 @@ class Record:
         idle_end = self.saved + self.terms.idle
         return idle_end if absolute is None else min(idle_end, float(self.created) + absolute)
 
-    def ttl(self, absolute: float | None) -> float:
-        """Return how many seconds after it was saved it ends."""
-        idle = self.terms.idle
-        if absolute is None:
-            return idle
-        # Rounded as they are written: the difference of two times has noise in it.
-        return min(idle, round(absolute - (self.saved - float(self.created)), 6))
-
 
 class Dead:
     """What an ended id leaves for a while, so that late requests do not start afresh."""
@@ -154,6 +143,14 @@ class Dead:
         """Return the record under a new head."""
         tail = to_json([self.reason, self.next])
         return f"{_new_head()} sc{FORMAT} dead {self.at:.6f} {tail}\n".encode("ascii")
+
+
+def time_to_live(created: float | str, saved: float, terms: Terms, absolute: float | None) -> float:
+    """Return how many seconds after it was saved a record ends, as `Record.expires` counts."""
+    if absolute is None:
+        return terms.idle
+    # Rounded as they are written: the difference of two times has noise in it.
+    return min(terms.idle, round(absolute - (saved - float(created)), 6))
 
 
 def write_record(created: float | str, saved: float, terms: Terms, body: str) -> bytes:
