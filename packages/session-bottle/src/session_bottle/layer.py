@@ -136,7 +136,9 @@ class Layer:
                 body.close()
             body = self._answer(scope.fault, scope, environ, start_response)
         scope.restore()
-        return body if scope.session is None else watch(body, scope)
+        if scope.session is None or type(body) is list:  # as Bottle returns nearly always
+            return body
+        return watch(body, scope)
 
     def _answer(
         self,

@@ -95,6 +95,7 @@ class SessionManager:
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
             raise ConfigurationError(f"max_bytes must be a whole number above 0, not {max_bytes!r}")
         self.max_bytes: Final = max_bytes
+        self.large_bytes: Final = max_bytes // 2
         self.wait: Final = seconds("wait", wait)
         self.recent: Final = Recent()
         self.terms: Final = Terms(self.idle_timeout)

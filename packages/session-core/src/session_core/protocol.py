@@ -136,7 +136,8 @@ def _create(
             session.session_modified = False
             return result
     data = write_record(created, now, terms, body)
-    _check_size(manager, data)
+    if len(data) > manager.large_bytes:
+        _check_size(manager, data)
     ttl = time_to_live(created, now, terms, manager.absolute_timeout)
     backoff: Backoff | None = None
     while True:
@@ -205,7 +206,8 @@ def _update(
         if change is not None:
             result, lines, body = _apply(change, body)
         data = write_record(created, now, terms, body)
-        _check_size(manager, data)
+        if len(data) > manager.large_bytes:
+            _check_size(manager, data)
         target, target_key = session._id or "", key
         if session._candidate is None:
             done = manager.store.replace(key, version, data, ttl)
@@ -306,13 +308,12 @@ def _apply(change: Change, body: str) -> tuple[Any, Lines, str]:
 
 def _check_size(manager: SessionManager, data: bytes) -> None:
     """Refuse a record that is too large, and warn of one that is on the way."""
-    if len(data) > manager.max_bytes // 2:
-        if len(data) > manager.max_bytes:
-            raise RecordTooLarge(
-                f"the session takes {len(data)} bytes and max_bytes is {manager.max_bytes}; "
-                "keep large things elsewhere and their keys in the session"
-            )
-        manager.large.note()
+    if len(data) > manager.max_bytes:
+        raise RecordTooLarge(
+            f"the session takes {len(data)} bytes and max_bytes is {manager.max_bytes}; "
+            "keep large things elsewhere and their keys in the session"
+        )
+    manager.large.note()
 
 
 def _wrote(

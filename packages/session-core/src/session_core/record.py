@@ -163,7 +163,11 @@ def write_record(created: float | str, saved: float, terms: Terms, body: str) ->
         created = time
     elif type(created) is not str:
         created = f"{created:.6f}"
-    return f"{_new_head()} {_FORM} live {created} {time} {terms.text}\n{body}".encode("ascii")
+    try:
+        head = _heads.pop()
+    except IndexError:
+        head = _new_head()
+    return f"{head} {_FORM} live {created} {time} {terms.text}\n{body}".encode("ascii")
 
 
 def read_body(body: str) -> dict[Any, Any]:
