@@ -75,8 +75,11 @@ def encode_lines(values: dict[Any, Any]) -> dict[Any, str]:
     try:
         for key, value in values.items():
             start = (_starts.get(key) if type(key) is str else None) or encode_key(key)
-            if type(value) is str and value.isascii():
+            kind = type(value)
+            if kind is str and value.isascii():
                 lines[key] = start + quote(value)
+            elif kind is int and -_SMALL < value < _SMALL:
+                lines[key] = start + str(value)
             else:
                 lines[key] = start + encode(value)
     except UnstorableValue as error:

@@ -97,12 +97,13 @@ def write(
     manager: SessionManager, session: Session, force: bool = False, change: Change | None = None
 ) -> Any:
     """Store what the session has changed, as the table says; return what ``change`` returned."""
-    base = session._snapshot
-    if session._status == "live" and base is not None:
+    status = session._status
+    base = None if status == "new" else session._snapshot
+    if status == "live" and base is not None:
         return _update(manager, session, base, force, change)
-    if session._status == "unsaved":
+    if status == "unsaved":
         return _drop(manager, session, change, "the store was unavailable")
-    if session._status == "gone" and session._login is None:
+    if status == "gone" and session._login is None:
         return _drop(manager, session, change, "the session had ended")
     own = lines = encode_lines(session)
     if base is not None:  # it went during this request: what was loaded is no longer ours
@@ -138,7 +139,9 @@ def _create(
     data = write_record(created, now, terms, body)
     if len(data) > manager.large_bytes:
         _check_size(manager, data)
-    ttl = time_to_live(created, now, terms, manager.absolute_timeout)
+    ttl = terms.idle
+    if manager.absolute_timeout is not None:
+        ttl = time_to_live(created, now, terms, manager.absolute_timeout)
     backoff: Backoff | None = None
     while True:
         session_id = session._candidate or new_session_id()
@@ -200,9 +203,11 @@ def _update(
         created, terms = fresh.record.created, fresh.record.terms
         if delta.cleared or session._idle or session._login or session._persistent is not None:
             created, terms = _amended(created, terms, session, delta)
-        ttl = time_to_live(created, now, terms, manager.absolute_timeout)
-        if ttl <= 0:  # the absolute timeout has passed since the session was opened
-            return _lost(manager, session, base, delta, change)
+        ttl = terms.idle
+        if manager.absolute_timeout is not None:
+            ttl = time_to_live(created, now, terms, manager.absolute_timeout)
+            if ttl <= 0:  # it has passed since the session was opened
+                return _lost(manager, session, base, delta, change)
         if change is not None:
             result, lines, body = _apply(change, body)
         data = write_record(created, now, terms, body)
@@ -286,7 +291,9 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
     created, terms, body = base.record.created, base.record.terms, base.record.body
     if not (base.shared or base.is_lined):  # that is promised of large ones
         body = join_lines(base.lines)
-    ttl = time_to_live(created, now, terms, manager.absolute_timeout)
+    ttl = terms.idle
+    if manager.absolute_timeout is not None:
+        ttl = time_to_live(created, now, terms, manager.absolute_timeout)
     data = write_record(created, now, terms, body)
     if ttl > 0 and manager.store.replace(session._key, version, data, ttl):
         session._loaded, session._version = (
