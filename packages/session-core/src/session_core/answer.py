@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final, Literal, NamedTuple
 
-__all__ = ["FORGET", "NOTHING", "Action", "Answer"]
+__all__ = ["FORGET", "NOTHING", "Action", "Answer", "new_answer"]
 
 Action = Literal["nothing", "issue", "extend", "forget"]
 
@@ -30,6 +31,9 @@ class Answer(NamedTuple):
     def __repr__(self) -> str:
         return f"<Answer {self.action}>"
 
+
+# What the constructor does, without a call of Python: every write makes one.
+new_answer: Final = functools.partial(tuple.__new__, Answer)
 
 NOTHING: Final = Answer("nothing")
 FORGET: Final = Answer("forget")

@@ -30,13 +30,14 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeVar
 
 from .answer import NOTHING, Answer
+from .ending import end
 from .errors import ConfigurationError, StoreUnavailable
 from .events import EventHook, Events
 from .guard import GuardedStore
 from .ids import is_session_id, key_of, new_session_id
 from .look import look
 from .memory import MemoryStore
-from .protocol import changed, end, is_untouched, write
+from .protocol import changed, is_untouched, write
 from .record import Dead
 from .session import ClosedSession, Session
 from .snapshot import Recent, Snapshot

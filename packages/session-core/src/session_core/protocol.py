@@ -38,34 +38,32 @@ Merging works on the freshly loaded record. Its envelope stays, except for what 
 changed. A ``clear`` adds one to the epoch, and a commit that was opened in an older epoch is
 dropped, unless it clears too or is a login.
 
-A dead record lives for `DEAD_SECONDS`. Nothing depends on it but comfort: it keeps a late request
-with the old id from starting a new session whose cookie would throw the user out.
+A dead record lives for a minute (`session_core.ending`). Nothing depends on it but comfort: it keeps
+a late request with the old id from starting a new session whose cookie would throw the user out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from .answer import FORGET, NOTHING, Action, Answer
+from .answer import NOTHING, Action, Answer, new_answer
 from .backoff import Backoff
 from .codec import encode_lines
-from .errors import RecordTooLarge, StoreUnavailable
+from .ending import bury
+from .errors import RecordTooLarge
 from .ids import new_session_id, store_key
 from .look import look
 from .merge import Delta, find_delta, merge, patch, whole
 from .record import Dead, Lines, Record, join_lines, read_body, time_to_live, write_record
-from .session import UNKNOWN, DeletedSession, Session
+from .session import UNKNOWN, Session
 from .snapshot import Snapshot
 from .terms import Terms
 
 if TYPE_CHECKING:
     from .manager import SessionManager
 
-__all__ = ["changed", "end", "is_untouched", "write"]
-
-DEAD_SECONDS: Final = 60
-"""How long an ended id is remembered."""
+__all__ = ["changed", "is_untouched", "write"]
 
 Change = Callable[[dict[Any, Any]], Any]
 
@@ -220,7 +218,7 @@ def _update(
             target = session._candidate
             target_key = store_key(target)
             done = manager.store.create(target_key, data, ttl)
-            done = done and _bury(manager, key, version, target_key, now)
+            done = done and bury(manager, key, version, target_key, now)
         if done:
             record = Record(created, now, terms, body)
             snapshot = None
@@ -261,21 +259,6 @@ def _amended(
     if session._persistent is not None:
         changes["persistent"] = session._persistent
     return created, terms.but(**changes)
-
-
-def _bury(manager: SessionManager, key: str, version: Any, successor: str, now: float) -> bool:
-    """End the old id in favour of ``successor``; if it has changed, remove that and say False."""
-    dead = Dead("renewed", now, successor).to_bytes()
-    try:
-        if manager.store.replace(key, version, dead, DEAD_SECONDS):
-            return True
-    except StoreUnavailable:
-        found, _ = look(manager, key)
-        if isinstance(found, Dead) and found.next == successor:
-            return True
-        raise
-    manager.store.delete(successor)
-    return False
 
 
 def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
@@ -342,7 +325,7 @@ def _wrote(
         manager.events.send(name, key)
         if session._id is not None:
             manager.recent.forget(session._key)
-    session._answer = Answer(action, session_id, seconds, persistent)
+    session._answer = new_answer((action, session_id, seconds, persistent))
     session._status, session._version = "live", UNKNOWN
     session._id, session._key, session._candidate = session_id, key, None
     session._idle = session._login = session._dead = session._persistent = None
@@ -385,42 +368,3 @@ def _drop(manager: SessionManager, session: Session, change: Change | None, deta
     session.session_modified = False
     session._answer = NOTHING
     return result
-
-
-def end(manager: SessionManager, session: Session) -> None:
-    """Log out: end the id, whatever it has become meanwhile, and empty the session."""
-    key: str | None = None
-    version = None
-    known = last = False
-    if session._status == "live" and session._snapshot is not None:
-        key = session._key
-        version = session._version
-        known = version is not UNKNOWN
-    elif session._status == "gone" and session._dead is not None:
-        key = session._dead.next
-    backoff = Backoff(manager.wait)
-    while key is not None:
-        if not known:
-            found, version = look(manager, key)
-            if isinstance(found, Dead):
-                key = found.next
-                backoff.pause()
-                continue
-            if version is None:
-                break
-            last = found is None  # timed out or damaged: no session for anybody, so one try will do
-        dead = Dead("ended", manager.clock()).to_bytes()
-        if manager.store.replace(key, version, dead, DEAD_SECONDS):
-            manager.recent.forget(key)
-            manager.events.send("logged out", key)
-            break
-        if last:
-            break
-        known = False
-        backoff.pause()
-    dict.clear(session)
-    session._answer = FORGET
-    session._candidate = session._login = None
-    session.session_modified = False
-    session.session_deleted = True
-    session.__class__ = DeletedSession
