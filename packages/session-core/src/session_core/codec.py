@@ -98,6 +98,8 @@ def encode_field(key: object, value: object) -> tuple[str, str]:
 
 def encode_key(key: object) -> str:
     """Return how the line of a key begins: the key and a colon. Raises `UnstorableValue`."""
+    if type(key) is str and key in _starts:
+        return _starts[key]
     if type(key) is str and key.isascii() and key[:1] != "~":
         start = f"{quote(key)}:"
         if len(key) < 64 and len(_starts) < 512:

@@ -197,9 +197,9 @@ def split_lines(body: str, keys: Collection[Any]) -> Lines:
     lines = body[1:-1].split(_BETWEEN) if keys else []
     if len(lines) != len(keys) or body[-1:] != "}":  # blanks at the end
         return {}
-    for key, line in zip(keys, lines, strict=True):  # another layout may have as many by chance
-        if not line.startswith(encode_key(key)):
-            return {}
+    # Another layout may have as many by chance.
+    if not all(map(str.startswith, lines, map(encode_key, keys))):
+        return {}
     return dict(zip(keys, lines, strict=True))
 
 

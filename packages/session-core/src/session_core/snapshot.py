@@ -27,8 +27,10 @@ ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
 """Types of loaded values that may change in place, a tuple by what is in it."""
 
-_GENERATION: Final = 128
-"""How many records are kept at least, and half of how many at most."""
+_GENERATION: Final = 8
+"""How many records are kept at least, and half of how many at most: those that a process works with
+at a time, as the requests of one page come together. With many more, what is kept falls out of the
+processor's own caches, and a record that was not met before costs more than is saved."""
 
 
 class Snapshot:
@@ -128,7 +130,7 @@ class Snapshot:
 
 
 class Recent:
-    """The snapshots of the small records that were read or written last, by store key.
+    """The snapshots of the few small records that were read or written last, by store key.
 
     Without a lock: whatever two threads do at once, an entry is a record and its snapshot.
     """
