@@ -7,14 +7,15 @@
 It starts what it needs on loopback; redis-server and memcached have to be on PATH, or what needs
 them is left out. It prints Markdown, and writes it to benchmarks/RESULTS.md unless --only is given.
 
-=======  =========================================================================================
-goals    the workloads beside code by hand, on every backend, with the goals
-peers    the same workloads of other libraries, in turn with ours
-growth   one write with 100 to 100,000 live sessions
-served   requests per second over real sockets
-imports  time and memory of an import
-stored   bytes of a record, and of 100,000 sessions
-=======  =========================================================================================
+========  ========================================================================================
+goals     the workloads beside code by hand, on every backend, with the goals
+peers     the same workloads of other libraries, in turn with ours
+visitors  read and write where each request is that of another visitor
+growth    one write with 100 to 100,000 live sessions
+served    requests per second over real sockets
+imports   time and memory of an import
+stored    bytes of a record, and of 100,000 sessions
+========  ========================================================================================
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .machine import describe
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- begin: scripts/bench -->", "<!-- end: scripts/bench -->"
-PARTS = ("goals", "peers", "growth", "served", "imports", "stored")
+PARTS = ("goals", "peers", "visitors", "growth", "served", "imports", "stored")
 
 
 def read_options() -> argparse.Namespace:
@@ -72,6 +73,8 @@ def run(options: argparse.Namespace) -> str:
         texts += [overhead.goals()] if "goals" in only else []
         texts += [overhead.beside_peers()] if "peers" in only else []
         notes.append(overhead.failures())
+    if "visitors" in only:
+        texts.append(parts.visitors(100 if quick else 300))
     if "growth" in only:
         sizes = [100, 1_000, 10_000] if quick else [100, 1_000, 10_000, 100_000]
         texts.append(parts.growth(100 if quick else 300, sizes))

@@ -27,12 +27,12 @@ from .timing import NAME, Client, environ
 SAMPLE = 50
 
 
-def time_writes(client: Client, cookies: list[str]) -> float:
-    """Return the seconds of one write, over a random sample of the sessions."""
+def time_requests(client: Client, cookies: list[str], path: str = "/write") -> float:
+    """Return the seconds of one request, over a random sample of the sessions."""
     sample = random.sample(cookies, SAMPLE)
     # New texts, as a server makes of what it receives: to find the old ones in memory would take
     # longer the more there are.
-    sent = [environ("/write", cookie.encode().decode()) for cookie in sample]
+    sent = [environ(path, cookie.encode().decode()) for cookie in sample]
     app, start_response = client.app, client.start_response
     started = time.perf_counter()
     for each in sent:
@@ -44,7 +44,7 @@ def time_writes(client: Client, cookies: list[str]) -> float:
             close()
     taken = (time.perf_counter() - started) / SAMPLE
     if not client.status.startswith("200"):
-        raise SystemExit(f"a write was answered by {client.status}")
+        raise SystemExit(f"{path} was answered by {client.status}")
     return taken
 
 
@@ -57,13 +57,13 @@ def measure(backend: str, rounds: int, sizes: list[int]) -> dict[str, object]:
             client = Client(ours(backend, address, Path(folder, "s"), session_expire=3600))
             stores.append((client, [client.fill("small") for _ in range(size)]))
         for client, cookies in stores:
-            time_writes(client, cookies)
+            time_requests(client, cookies)
         gc.collect()
         times: list[list[float]] = [[] for _ in stores]
         for _ in range(rounds):
             # In another order each time, so that no size follows the same one always.
             for place in random.sample(range(len(stores)), len(stores)):
-                times[place].append(time_writes(*stores[place]))
+                times[place].append(time_requests(*stores[place]))
         lost = sum(
             client.get("/read", cookie) != NAME for client, cookies in stores for cookie in cookies
         )

@@ -16,7 +16,7 @@ from .environments import ROOT, NoEnvironment, Peer
 from .imports import import_memory, import_times
 from .overhead import FAST, PLAIN, TITLES
 from .race import Contender, Result, race
-from .table import DASH, spread, table
+from .table import DASH, micro, spread, table
 from .timing import WrongAnswer
 
 GROWTH_GOALS = {"SimpleCache": 1.1, "FileSystem": 1.5, "Redis": 1.1}
@@ -115,6 +115,27 @@ def growth(rounds: int, sizes: list[int]) -> str:
         "## With more and more live sessions\n\n"
         "One write request to a random session, and the ratio to the smallest store in the same "
         "round: medians.\nAt the end every session is read.\n\n" + table(head, rows)
+    )
+    return text + ("\n\n" + "\n".join(notes) if notes else "")
+
+
+def visitors(rounds: int) -> str:
+    rows, notes = [], []
+    for backend in ("SimpleCache", "Redis"):
+        say(f"many visitors in {TITLES[backend]}")
+        found, reason = _child("benchmarks.visitors", backend, rounds)
+        if found is None:
+            notes.append(f"- {TITLES[backend]}: {reason}")
+            continue
+        for path, added in found.items():
+            ratios = [ours / hand for ours, hand in zip(added["ours"], added["hand"], strict=True)]
+            cells = [spread(micro(added[name]), 1) for name in ("hand", "ours")]
+            rows.append([f"{path[1:]}, {TITLES[backend]}", *cells, spread(ratios, 2)])
+    text = (
+        "## With another visitor in each request\n\n"
+        "A process keeps what it has read of the sessions that it served last, and the workloads "
+        "above are those of one visitor.\nHere each request takes one of 1,000 sessions at "
+        "random.\n\n" + table(["µs over bare", "floor", "ours", "ratio"], rows)
     )
     return text + ("\n\n" + "\n".join(notes) if notes else "")
 

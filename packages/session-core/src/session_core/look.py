@@ -22,7 +22,7 @@ def look(manager: SessionManager, key: str) -> tuple[Snapshot | Dead | None, Any
     snapshot = manager.recent.get(key, data)
     if snapshot is None:
         try:
-            read = read_snapshot(data)
+            read = read_snapshot(data, manager.recent.meet(key))
         except DamagedRecord as damage:
             manager.events.send("damaged", key, str(damage))
             return None, version

@@ -38,8 +38,9 @@ Merging works on the freshly loaded record. Its envelope stays, except for what 
 changed. A ``clear`` adds one to the epoch, and a commit that was opened in an older epoch is
 dropped, unless it clears too or is a login.
 
-A dead record lives for a minute (`session_core.ending`). Nothing depends on it but comfort: it keeps
-a late request with the old id from starting a new session whose cookie would throw the user out.
+A dead record lives for a minute (`session_core.ending`). Nothing depends on it but comfort: it
+keeps a late request with the old id from starting a new session whose cookie would throw the user
+out.
 """
 
 from __future__ import annotations

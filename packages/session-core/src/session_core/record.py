@@ -107,7 +107,8 @@ class Record:
 
     def is_lined(self, keys: Collection[Any]) -> bool:
         """Whether the body, which has these keys, is laid out in lines for certain."""
-        return bool(keys) and self.terms.lined == crc32(self.body.encode("ascii"))
+        lined = self.terms.lined
+        return lined is not None and bool(keys) and lined == crc32(self.body.encode("ascii"))
 
     def values(self) -> dict[Any, Any]:
         """Return the session's data. Raises `DamagedRecord`."""

@@ -132,13 +132,14 @@ class Snapshot:
 class Recent:
     """The snapshots of the few small records that were read or written last, by store key.
 
-    Without a lock: whatever two threads do at once, an entry is a record and its snapshot.
+    Of a session that was not met lately only that is kept: the second request makes it worth it.
+    There is no lock: whatever two threads do at once, an entry is a record and its snapshot.
     """
 
     __slots__ = ("_new", "_old")
 
     def __init__(self) -> None:
-        self._new: dict[str, tuple[bytes, Snapshot]] = {}
+        self._new: dict[str, tuple[bytes, Snapshot | None]] = {}
         self._old = self._new
 
     def get(self, key: str, data: bytes) -> Snapshot | None:
@@ -148,35 +149,54 @@ class Recent:
             kept = self._old.get(key)
             if kept is None:
                 return None
-            self.put(key, *kept)
+            self._keep(key, kept)
         return kept[1] if kept[0] == data else None
 
+    def meet(self, key: str) -> bool:
+        """Return whether this session was met lately."""
+        if key in self._new:
+            return True
+        self._keep(key, _MET)
+        return False
+
     def put(self, key: str, data: bytes, snapshot: Snapshot) -> None:
-        """Keep it, in place of an older one, until as many others have come."""
-        if len(self._new) >= _GENERATION:
-            self._old = self._new
-            self._new = {}
-        self._new[key] = data, snapshot
+        """Keep the snapshot of a record."""
+        self._keep(key, (data, snapshot))
 
     def forget(self, key: str) -> None:
         """Let go of what a session that has ended held."""
         self._new.pop(key, None)
         self._old.pop(key, None)
 
+    def _keep(self, key: str, entry: tuple[bytes, Snapshot | None]) -> None:
+        if len(self._new) >= _GENERATION and key not in self._new:
+            self._old = self._new
+            self._new = {}
+        self._new[key] = entry
 
-def read_snapshot(data: bytes) -> Snapshot | Dead:
-    """Return what a record says. Raises `DamagedRecord` or `NewerRecord`."""
+
+_MET: Final = (b"", None)
+
+
+def read_snapshot(data: bytes, share: bool = False) -> Snapshot | Dead:
+    """Return what a record says. Raises `DamagedRecord` or `NewerRecord`.
+
+    ``share``: whether requests are to share it, if it is small.
+    """
     record = read_record(data)
     if isinstance(record, Dead):
         return record
     values = record.values()
-    shared = len(record.body) <= SMALL
+    shared = share and len(record.body) <= SMALL
     prints: Prints = {}
     for key, value in values.items():
         if type(value) in _CHANGEABLE:
-            copy = _find_copy(value)
-            # The fingerprint of a copy: how often an object is referred to is part of it.
-            prints[key] = fingerprint(copy(value) if shared else value), copy
+            if shared:
+                copy = _find_copy(value)
+                # The fingerprint of a copy: how often an object is referred to is part of it.
+                prints[key] = fingerprint(copy(value)), copy
+            else:
+                prints[key] = fingerprint(value), _copy_deep
     return Snapshot(record, values, prints, None, shared)
 
 
