@@ -280,12 +280,10 @@ def _roll(manager: SessionManager, session: Session, base: Snapshot) -> None:
         ttl = time_to_live(created, now, terms, manager.absolute_timeout)
     data = write_record(created, now, terms, body)
     if ttl > 0 and manager.store.replace(session._key, version, data, ttl):
-        session._loaded, session._version = (
-            base.extended(Record(created, now, terms, body)),
-            UNKNOWN,
-        )
+        snapshot = base.extended(Record(created, now, terms, body))
         if base.shared:
-            manager.recent.put(session._key, data, session._loaded)
+            manager.recent.put(session._key, data, snapshot)
+        session._loaded, session._version = snapshot, UNKNOWN
         session._answer = Answer("extend", session._id or "", ttl, terms.persistent)
 
 
