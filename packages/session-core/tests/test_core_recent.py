@@ -121,6 +121,15 @@ def test_what_is_changed_after_a_save_is_another_change(world, seen):
     assert world.data(session_id) == {"cart": [1, 2], "count": 1}
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_every_save_of_a_request_counts(world, stored):
+    session = world.manager.open(world.stored(other=1) if stored else None)
+    for number in (1, 2, 1, 3, 1):
+        session["number"] = number
+        session.session_save()
+        assert world.data(session.session_id)["number"] == number
+
+
 def test_an_assigned_object_stays_the_handlers_own(world):
     mine = [1]
     session_id = world.stored(value=mine, count=0)

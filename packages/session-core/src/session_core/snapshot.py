@@ -2,8 +2,8 @@
 
 Reading a small record takes longer than all else that a request does with it, and most requests
 find what the one before has found or written. So a process keeps the `Snapshot` of the few records
-that it works with, in `Recent`. The store is asked in any case: a snapshot stands for the very bytes
-that it was made from, and for nothing else, so it cannot be out of date.
+that it works with, in `Recent`. The store is asked in any case: a snapshot stands for the very
+bytes that it was made from, and for nothing else, so it cannot be out of date.
 """
 
 from __future__ import annotations
