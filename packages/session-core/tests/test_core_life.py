@@ -1,6 +1,7 @@
 """What a session is from request to request: ids, clocks, cost, and what the client is told."""
 
 import datetime
+import json
 import logging
 import re
 from hashlib import sha256
@@ -22,6 +23,7 @@ from session_core import (
     StoreUnavailable,
     UnstorableValue,
 )
+from session_core.merge import Delta, patch
 
 UNKNOWN = "A" * 43
 
@@ -825,3 +827,58 @@ def test_events_go_to_their_logger(world, caplog):
     caplog.set_level(logging.INFO, logger="session_core.events")
     world.manager.open(UNKNOWN)
     assert [r.levelname for r in caplog.records if r.name == "session_core.events"] == ["INFO"]
+
+
+# -- sessions that are too large to be handled whole -------------------------------------------
+
+
+LONG = "x" * 5000
+
+
+def test_equal_and_other_values_in_one_large_session(world):
+    session_id = world.stored(long=LONG, a=1, b=2, c=[3])
+    world.request(session_id, lambda session: session.update(a=1, b=3, c=[3], d=4))
+    assert world.data(session_id) == {"long": LONG, "a": 1, "b": 3, "c": [3], "d": 4}
+
+
+def test_a_key_of_a_large_session_that_was_removed_and_comes_back_is_the_last_one(world):
+    session_id = world.stored(a=1, long=LONG, b=2)
+
+    def work(session):
+        del session["a"]
+        session["a"] = 5
+
+    world.request(session_id, work)
+    assert list(world.data(session_id).items()) == [("long", LONG), ("b", 2), ("a", 5)]
+
+
+def test_a_line_that_is_not_found_is_not_put_anywhere(world):
+    """It cannot happen with records of ours, and must not spoil others."""
+    session_id = world.stored(long=LONG, a=1)
+    snapshot = world.manager.open(session_id)._snapshot
+    delta = Delta({"a": '"a":2'})
+    delta.places = {"a": snapshot.find_line('"a":')}
+    assert json.loads(patch(snapshot, delta)) == {"long": LONG, "a": 2}
+    delta.places = {"a": snapshot.find_line('"b":')}
+    assert patch(snapshot, delta) is None
+
+
+def test_what_is_left_of_the_absolute_timeout_has_no_noise(world):
+    for tenths in range(10):
+        world.clock.now = 1_800_000_000 + tenths / 10
+        world.new_manager(idle_timeout=1000, absolute_timeout=3600)
+        session_id = world.stored(a=0)
+        for number in range(1, 4):
+            world.clock.advance(900.7)
+            answer = world.request(session_id, lambda s: s.update(a=number))  # noqa: B023
+            assert answer.seconds == min(1000, round(3600 - number * 900.7, 6))
+
+
+def test_a_first_save_with_an_idle_timeout_of_its_own(world):
+    session = world.manager.open(None)
+    session["a"] = 1
+    session.session_save(expire=50)
+    assert session.session_expires_in == 50
+    assert world.manager.commit(session).seconds == 50
+    world.clock.advance(50)
+    assert world.data(session.session_id) is None
