@@ -68,6 +68,16 @@ def test_a_threshold_is_kept_and_every_eviction_is_logged(make, caplog):
     assert "1 live sessions were dropped" in caplog.text
 
 
+def test_a_create_that_is_refused_takes_nobodys_place(caplog):
+    store = CacheStore(SimpleCache(threshold=3))
+    keys = [new_key() for _ in range(3)]
+    for key in keys:
+        store.create(key, new_record(), 60)
+    assert not store.create(keys[0], new_record(), 60)
+    assert all(store.load(key) for key in keys)
+    assert not caplog.records
+
+
 def test_expired_sessions_give_way_before_live_ones(caplog):
     clock = FakeClock()
     store = CacheStore(SimpleCache(threshold=3), clock=clock)
