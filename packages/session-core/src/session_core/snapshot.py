@@ -149,33 +149,27 @@ class Recent:
             kept = self._old.get(key)
             if kept is None:
                 return None
-            self._keep(key, kept)
+            self.put(key, *kept)
         return kept[1] if kept[0] == data else None
 
     def meet(self, key: str) -> bool:
         """Return whether this session was met lately."""
         if key in self._new:
             return True
-        self._keep(key, _MET)
+        self.put(key, b"", None)
         return False
 
-    def put(self, key: str, data: bytes, snapshot: Snapshot) -> None:
-        """Keep the snapshot of a record."""
-        self._keep(key, (data, snapshot))
+    def put(self, key: str, data: bytes, snapshot: Snapshot | None) -> None:
+        """Keep the snapshot of a record, until a few others have come."""
+        if len(self._new) >= _GENERATION and key not in self._new:
+            self._old = self._new
+            self._new = {}
+        self._new[key] = data, snapshot
 
     def forget(self, key: str) -> None:
         """Let go of what a session that has ended held."""
         self._new.pop(key, None)
         self._old.pop(key, None)
-
-    def _keep(self, key: str, entry: tuple[bytes, Snapshot | None]) -> None:
-        if len(self._new) >= _GENERATION and key not in self._new:
-            self._old = self._new
-            self._new = {}
-        self._new[key] = entry
-
-
-_MET: Final = (b"", None)
 
 
 def read_snapshot(data: bytes, share: bool = False) -> Snapshot | Dead:
