@@ -316,6 +316,20 @@ def test_plugin_on_the_child_only(browse, native, outcome):
     assert visit("/parent").text == "False"
 
 
+def test_a_hook_of_a_parent_without_plugin_sees_the_childs_session(browse):
+    """Also where it is the first to ask, after the route."""
+    parent, child = Bottle(), Bottle()
+    BottleSessions(child)
+    child.route("/count", callback=counter())
+    child.route("/plain", callback=lambda: "plain")
+    seen = []
+    parent.add_hook("after_request", lambda: seen.append(request.session.get("n")))
+    parent.merge(child)
+    visit = browse(parent)
+    assert [visit("/count").text, visit("/plain").text, visit("/count").text] == ["1", "plain", "2"]
+    assert seen == [1, 1, 2]
+
+
 def test_native_mount(browse, bottle_12):
     parent, child = Bottle(), Bottle()
     BottleSessions(child)

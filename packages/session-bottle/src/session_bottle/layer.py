@@ -67,10 +67,11 @@ class Scope(RequestSession):
             ) from error
 
     def restore(self) -> None:
-        """Give the name back to the app that has mounted this one, and let go of the server's.
+        """Give the name back to the app that has mounted this one.
 
-        Bottle has started the response by now.
+        Bottle has started the response by now, so nothing of the server's needs to be held.
         """
+        self._start_response = None
         plugin = self._plugin
         environ = self._environ
         session = self.session
@@ -88,8 +89,6 @@ class Scope(RequestSession):
             )
         if self._hidden is not None:
             environ[plugin.attribute] = self._hidden
-        self._start_response = None
-        self.release()
 
     def _skipped(self, route: Any) -> bool:
         if "mountpoint.target" in route.config:  # Bottle's own skip=True on what it mounts
@@ -136,6 +135,7 @@ class Layer:
                 body.close()
             body = self._answer(scope.fault, scope, environ, start_response)
         scope.restore()
+        scope.release()
         if scope.session is None or type(body) is list:  # as Bottle returns nearly always
             return body
         return watch(body, scope)

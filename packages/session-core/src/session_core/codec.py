@@ -74,6 +74,7 @@ def encode_lines(values: dict[Any, Any]) -> dict[Any, str]:
     key = None
     try:
         for key, value in values.items():
+            # What `encode_key` and `encode` do with most, without the calls.
             start = (_starts.get(key) if type(key) is str else None) or encode_key(key)
             kind = type(value)
             if kind is str and value.isascii():
@@ -88,9 +89,9 @@ def encode_lines(values: dict[Any, Any]) -> dict[Any, str]:
 
 
 def encode_field(key: object, value: object) -> tuple[str, str]:
-    """Return ``key:`` and ``key:value`` of one. Raises `UnstorableValue`."""
+    """Return ``key:`` and ``key:value`` as they stand in an object. Raises `UnstorableValue`."""
     try:
-        start = (_starts.get(key) if type(key) is str else None) or encode_key(key)
+        start = encode_key(key)
         return start, start + encode(value)
     except UnstorableValue as error:
         raise error.within(key) from None

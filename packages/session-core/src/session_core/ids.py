@@ -32,10 +32,7 @@ def is_session_id(text: str) -> bool:
 
 def key_of(text: str) -> str | None:
     """Return the store key for what a client sent, or None if it has not the shape of an id."""
-    if not _shape(text):
-        return None
-    key: str = sha256(text.encode("ascii")).hexdigest()
-    return key
+    return store_key(text) if _shape(text) else None
 
 
 def store_key(session_id: str) -> str:

@@ -70,6 +70,7 @@ Lines = dict[Any, str]
 """Each key of a session with its line in the record."""
 
 _BETWEEN: Final = ",\n"
+_NOTHING: Final = "[null,null]"  # how the envelope ends of a session that nobody has logged in to
 
 _newer_format = re.compile(rb".{16} sc([0-9]{1,9})(?= )", re.DOTALL).match
 
@@ -228,8 +229,7 @@ def read_record(data: bytes) -> Record | Dead:
                 # As a number it is needed rarely.
                 if not created.replace(".", "", 1).isdigit() or len(created) > 40:
                     raise ValueError
-                small = len(data) - end <= SMALL
-                terms = _usual_terms(text) if small else read_terms(text)
+                terms = _usual_terms(text) if text.endswith(_NOTHING) else read_terms(text)
                 if not 0 <= then + terms.idle < 2 * LAST:
                     raise ValueError
                 return Record(created, then, terms, data[end + 1 :].decode("ascii"))
@@ -254,8 +254,8 @@ def _refuse_newer(data: bytes) -> None:
         )
 
 
-# Of large records each has terms of its own, because a sum is part of them.
-_usual_terms = functools.lru_cache(256)(read_terms)
+# Not those of an owner: whose session was read is not kept.
+_usual_terms = functools.lru_cache(64)(read_terms)
 
 
 _heads: Final[list[str]] = []

@@ -15,13 +15,13 @@ from .accelerator import fingerprint
 from .codec import decode, encode_lines
 from .record import SMALL, Dead, Lines, Record, find_line, read_record
 
-__all__ = ["ATOMS", "Recent", "Snapshot", "read_snapshot"]
+__all__ = ["Recent", "Snapshot", "read_snapshot"]
 
 Prints = dict[Any, tuple[bytes | None, Callable[[Any], Any]]]
 """For each value that may change in place its fingerprint, or None, and the function that copies
 it."""
 
-ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
+_ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 """Types whose values never change, and are read back as they were written."""
 
 _CHANGEABLE: Final = frozenset({list, dict, set, tuple})
@@ -75,7 +75,7 @@ class Snapshot:
         """Return the keys of the values that may have changed in place: all that have, or more."""
         prints = self.prints
         if prints is None:
-            return [key for key, value in session.items() if type(value) not in ATOMS]
+            return [key for key, value in session.items() if type(value) not in _ATOMS]
         changed = []
         for key, (known, _) in prints.items():
             if known is None or fingerprint(session.get(key)) != known:
@@ -96,7 +96,7 @@ class Snapshot:
             values = values.copy()
             for key in changed:
                 value = session[key]
-                if type(value) not in ATOMS or type(key) is not str or key in self.prints:
+                if type(value) not in _ATOMS or type(key) is not str or key in self.prints:
                     return None
                 values[key] = value
         return Snapshot(record, values, self.prints, lines, True)

@@ -29,6 +29,8 @@ KEY: Final = "session_core.request"
 RETRY_AFTER: Final = "5"
 """Seconds, as the text of a Retry-After header, after which a client may try again."""
 
+_WHOLE: Final = (list, tuple)  # bodies that run no code when they are iterated
+
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
@@ -111,9 +113,6 @@ def watch(body: Iterable[bytes], request: RequestSession) -> Iterable[bytes]:
     if request.session is None or isinstance(body, _WHOLE):
         return body
     return _Watched(body, request)
-
-
-_WHOLE: Final = (list, tuple)  # what runs no code when it is iterated
 
 
 class _Watched:
